@@ -49,9 +49,7 @@ def redacting() -> dict[str, Any]:
     found: dict[str, Any] = {}
     for kind, distinct in (("distinct strings", EVENTS), ("repeated strings", 50)):
         hubs = {
-            name: Hub(
-                PROBES, Accounts(16, [StillCounters(16)]), redaction=Redaction(rules) if rules else None
-            )
+            name: Hub(PROBES, Accounts(16, [StillCounters(16)]), stages=[Redaction(rules)] if rules else [])
             for name, rules in RULES.items()
         }
         times: dict[str, list[float]] = {name: [] for name in RULES}

@@ -46,6 +46,7 @@ static struct drain_state new_drain(const struct probe_row *probes, uint64_t cap
 		.thread = room(EVENTS, 8),
 		.duration = room(EVENTS, 8),
 		.start = room(EVENTS, 8),
+		.is_virtual = room(EVENTS, 1),
 		.values = room(EVENTS * (WORDS_MAX - 1), 8),
 		.text = room(TEXT, 1),
 		.value_counts = room(EVENTS, 4),
@@ -59,7 +60,8 @@ static void free_drain(struct drain_state *drain)
 	void *rooms[] = {drain->arena,	    drain->other_arena,	 drain->staged,	   drain->spare,
 			 drain->seq,	    drain->time,	 drain->probe,	   drain->tid,
 			 drain->thread,	    drain->duration,	 drain->values,	   drain->text,
-			 drain->text_sizes, drain->value_counts, drain->malformed, drain->start};
+			 drain->text_sizes, drain->value_counts, drain->malformed, drain->start,
+			 drain->is_virtual};
 
 	for (size_t i = 0; i < sizeof(rooms) / sizeof(*rooms); i++)
 		free(rooms[i]);

@@ -26,6 +26,7 @@ from jcollect.hub.wire import encode
 from jcollect.layout import DIGEST
 from jcollect.layout.drain import EVENT_COLUMNS_BYTES
 from jcollect.layout.record import (
+    RECORD_FLAGS_VIRTUAL,
     RECORD_LATE_UNKNOWN,
     RECORD_LIMITS_MAX_BYTES,
     RECORD_SIZE,
@@ -107,7 +108,8 @@ def decode_slowly(body: bytes) -> Event | int:
     probe = PROBES[id]
     at = RECORD_SIZE + 8 * record.words
     end = at + record.text
-    if record.flags or record.words != probe.site.words or end > min(len(body), RECORD_LIMITS_MAX_BYTES):
+    flags = record.flags & ~RECORD_FLAGS_VIRTUAL
+    if flags or record.words != probe.site.words or end > min(len(body), RECORD_LIMITS_MAX_BYTES):
         return id
     words = list(struct.unpack_from(f"<{record.words}Q", body, RECORD_SIZE))
     text = b""

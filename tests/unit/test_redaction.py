@@ -181,7 +181,7 @@ def test_a_malformed_pattern_is_an_error(pattern: str, capfd: pytest.CaptureFixt
 
 def test_subscribers_and_their_conditions_see_redacted_strings_only() -> None:
     redaction = Redaction(RedactionRules(patterns=("hunter2",)))
-    hub = Hub([TEXT], Accounts(8, [StillCounters(8)]), redaction=redaction)
+    hub = Hub([TEXT], Accounts(8, [StillCounters(8)]), stages=[redaction])
     everything = hub.subscribe(())
     guessing = hub.subscribe((), options=StreamOptions(where="text == 'hunter2'"))
     hub.publish(batch([Event(TEXT, ("hunter2",)), Event(TEXT, ("other",))]))

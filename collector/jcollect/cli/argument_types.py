@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from jcollect.session.marks_of_jvm import JVM_EVENTS
+from jcollect.session.options import PARTS
+
 if TYPE_CHECKING:
     _Type = click.ParamType[Any]
 else:
@@ -138,3 +141,43 @@ def _formats() -> list[str]:
 
 
 TEXT = Text()
+
+
+# Names of parts, other ones of a part, and of several.
+_PARTS = {**{part: (part,) for part in PARTS}, "runq": ("cpu",), "offcpu": ("cpu",), "all": PARTS}
+
+
+class ExplainedParts(_Type):
+    """Parts of calls to explain, as a frozenset of PARTS."""
+
+    name = "parts"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> frozenset[str]:
+        if isinstance(value, frozenset):
+            return value
+        words = [word.strip() for word in value.split(",")] if value else []
+        for word in words:
+            if word not in _PARTS:
+                self.fail(f"{word!r} is not a part of a call; the parts are {', '.join(_PARTS)}", param, ctx)
+        return frozenset(part for word in words for part in _PARTS[word])
+
+
+class JvmKinds(_Type):
+    """Kinds of JVM_EVENTS, as a tuple without repetitions."""
+
+    name = "kinds"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, ...]:
+        if isinstance(value, tuple):
+            return value
+        kinds = [word.strip() for word in value.split(",")] if value else []
+        for kind in kinds:
+            if kind not in JVM_EVENTS:
+                self.fail(
+                    f"{kind!r} is no kind of events of the JVM; the kinds are {', '.join(JVM_EVENTS)}",
+                    param,
+                    ctx,
+                )
+        return tuple(dict.fromkeys(kinds))

@@ -74,6 +74,8 @@ def echo_collector(address: Address, status: collector_pb2.GetStatusResponse, ev
     ring = f"ring buffer: {status.ring_used_bytes:,} of {status.ring_bytes:,} bytes unread"
     if status.HasField("recorder"):
         echo(_recorder_text(status))
+    if status.HasField("explanations"):
+        echo(_explanations_text(status.explanations))
     echo(ring + (f"; {plural(status.out_of_order, 'event')} out of order" if status.out_of_order else ""))
     if status.clock_set_nanos:
         echo(
@@ -106,6 +108,13 @@ def _recorder_text(status: collector_pb2.GetStatusResponse) -> str:
         f"{plural(status.overwritten, 'event')} overwritten or too old"
     )
     return f"{text}; {short_text(recorder.short_nanos)}" if recorder.short_nanos else text
+
+
+def _explanations_text(counts: collector_pb2.Explanations) -> str:
+    return (
+        f"explained: {plural(counts.explained, 'call')}, {counts.unknown:,} unknown; "
+        f"{plural(counts.records, 'record')} of threads read, {counts.lost:,} lost"
+    )
 
 
 def echo_overhead(process: collector_pb2.AttachedProcess) -> None:

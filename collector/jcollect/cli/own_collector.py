@@ -34,6 +34,9 @@ def run_own_collector(
     fail_on_loss: bool,
     stream: StreamOptions = EVERYTHING,
     redaction: RedactionRules = RedactionRules(),  # noqa: B008
+    explain: frozenset[str] = frozenset(),
+    jvm: tuple[str, ...] = (),
+    usdt: tuple[str, ...] = (),
 ) -> None:
     """Attaches, prints, and detaches. Raises JcollectError."""
     if not is_number(address):
@@ -43,13 +46,21 @@ def run_own_collector(
         )
     with _listening(address) as listen:
         options = AttachOptions(
-            targets=TargetOptions((int(address),), globs=globs, selectors=selectors),
+            targets=TargetOptions(
+                (int(address),),
+                globs=globs,
+                selectors=selectors,
+                jvm=jvm,
+                usdt=usdt,
+                pauses="pauses" in explain,
+            ),
             settings=SessionSettings(
                 max_events=max_events,
                 max_overhead=max_overhead,
                 only_counts=only_counts(output),
                 lane=lane or AUTO_LANE,
                 redaction=redaction,
+                explain=explain,
             ),
             listen=listen,
             insecure=False,
@@ -78,8 +89,15 @@ def _listening(pid: str) -> Iterator[str | None]:
         yield f"unix://{folder}/{pid}.sock"
 
 
-def check_only_with_select(max_overhead: int | None, lane: str | None = None) -> None:
+def check_only_with_select(
+    max_overhead: int | None, lane: str | None = None, explain: frozenset[str] = frozenset()
+) -> None:
     """Raises UsageError for options that only a collector of its own obeys."""
+    if explain:
+        raise click.UsageError(
+            "--explain needs --select; a running collector explains to all of its clients if it is attached "
+            "with --explain"
+        )
     if lane is not None:
         raise click.UsageError("--lane needs --select; without it, no collector is started")
     if max_overhead is not None:

@@ -22,10 +22,12 @@ from jcollect.cli.recorder_options import recorder_of, recorder_options
 from jcollect.cli.redaction_options import redaction_options
 from jcollect.cli.tracing_options import (
     cost_options,
+    explain_option,
     history_option,
     lane_option,
     limit_options,
     listen_options,
+    mark_options,
 )
 from jcollect.control.limits import Limits
 from jcollect.errors import InvalidCommandError
@@ -61,6 +63,8 @@ _FEATURES = ("uprobe-multi", "cookies", "ring-buffer", "ref-count")
 @limit_options
 @cost_options
 @lane_option
+@explain_option
+@mark_options
 @recorder_options
 @history_option
 @redaction_options
@@ -92,6 +96,9 @@ def attach(
     max_probes: int | None,
     max_overhead: int | None,
     lane: str,
+    explain: frozenset[str],
+    jvm: tuple[str, ...],
+    usdt: tuple[str, ...],
     last: str | None,
     triggers: tuple[str, ...],
     history: int | None,
@@ -127,7 +134,16 @@ def attach(
     recorder = recorder_of(last, triggers, lane)
     options = AttachOptions(
         targets=TargetOptions(
-            tuple(dict.fromkeys(pids)), names, every, globs, selectors, wait, limits=limits
+            tuple(dict.fromkeys(pids)),
+            names,
+            every,
+            globs,
+            selectors,
+            wait,
+            limits=limits,
+            jvm=jvm,
+            usdt=usdt,
+            pauses="pauses" in explain,
         ),
         settings=SessionSettings(
             capacity=max_probes,
@@ -141,6 +157,7 @@ def attach(
             recorder=recorder,
             history_bytes=history,
             redaction=redaction,
+            explain=explain,
             only_counts=exports.no_events,
         ),
         listen=listen,

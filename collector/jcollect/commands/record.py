@@ -22,7 +22,7 @@ from jcollect.cli.privileges import narrow_to_client
 from jcollect.cli.recording_options import check_can_create, recording_options
 from jcollect.cli.redaction_options import redaction_options
 from jcollect.cli.stream_options import check_begins_now, stream_options
-from jcollect.cli.tracing_options import own_lane_option
+from jcollect.cli.tracing_options import explain_option, mark_options, own_lane_option
 from jcollect.errors import JcollectError
 from jcollect.hub.redaction_rules import RedactionRules
 from jcollect.hub.stream_options import StreamOptions
@@ -39,6 +39,8 @@ from jcollect.stop_request import StopRequest
 @select_option
 @max_overhead_option
 @own_lane_option
+@explain_option
+@mark_options
 @probe_option
 @duration_option
 @max_events_option
@@ -56,6 +58,9 @@ def record(
     selectors: tuple[str, ...],
     max_overhead: int | None,
     lane: str | None,
+    explain: frozenset[str],
+    jvm: tuple[str, ...],
+    usdt: tuple[str, ...],
     globs: tuple[str, ...],
     duration: float | None,
     max_events: int | None,
@@ -72,7 +77,7 @@ def record(
         raise click.UsageError("--keep needs --rotate-size or --rotate-every")
     output = Recorded(path, rotate_size, rotate_every, keep, force)
     check_can_create(path, force, output.is_rotating)
-    collector = None if selectors else _running(address, access)
+    collector = None if selectors or jvm or usdt else _running(address, access)
     if collector is None:
         check_begins_now(stream)
         run_own_collector(
@@ -87,10 +92,14 @@ def record(
             fail_on_loss=fail_on_loss,
             stream=stream,
             redaction=redaction,
+            explain=explain,
+            jvm=jvm,
+            usdt=usdt,
         )
         return
-    if lane is not None or max_overhead is not None or redaction:
-        option = "--redact" if redaction else "--lane" if lane is not None else "--max-overhead"
+    if lane is not None or max_overhead is not None or redaction or explain:
+        option = "--redact" if redaction else "--explain" if explain else "--max-overhead"
+        option = option if lane is None else "--lane"
         raise click.UsageError(
             f"{option} is for a collector of this command's own, and one already runs at "
             f"{collector.address.text}; give that the option"

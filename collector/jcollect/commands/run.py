@@ -25,6 +25,7 @@ from jcollect.cli.recorder_options import recorder_of, recorder_options
 from jcollect.cli.redaction_options import redaction_options
 from jcollect.cli.tracing_options import (
     cost_options,
+    explain_option,
     history_option,
     lane_option,
     limit_options,
@@ -69,6 +70,7 @@ _HOLD_SECONDS = 30
 @limit_options
 @cost_options
 @lane_option
+@explain_option
 @recorder_options
 @history_option
 @redaction_options
@@ -98,6 +100,7 @@ def run(
     max_probes: int | None,
     max_overhead: int | None,
     lane: str,
+    explain: frozenset[str],
     last: str | None,
     triggers: tuple[str, ...],
     history: int | None,
@@ -134,6 +137,7 @@ def run(
             recorder=recorder,
             history_bytes=history,
             redaction=redaction,
+            explain=explain,
             only_counts=exports.no_events,
         ),
         listen=listen,

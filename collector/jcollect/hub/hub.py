@@ -10,7 +10,7 @@ from __future__ import annotations
 import secrets
 import threading
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from jcollect.hub.accounts import Accounts
 from jcollect.hub.backlog import Backlog
@@ -18,6 +18,7 @@ from jcollect.hub.cursor import Cursor
 from jcollect.hub.history import History, KeptEvents
 from jcollect.hub.items import EncodedEvents
 from jcollect.hub.memory_budget import MemoryBudget
+from jcollect.hub.stage import Stage
 from jcollect.hub.stream_options import StreamOptions
 from jcollect.hub.subscribed_probes import Filter
 from jcollect.hub.subscription import SubscriberCounts, Subscription
@@ -26,10 +27,6 @@ from jcollect.probes.description import ProbeDescription
 from jcollect.probes.globs import Budget, matcher
 from jcollect.sources.columns import Batch
 from jcollect.sources.stacks import StackTable
-
-if TYPE_CHECKING:
-    # Imports RE2.
-    from jcollect.hub.redaction import Redaction
 
 # Queue of one subscriber: the events of one second, at a million events per second.
 QUEUE_BYTES = 64 << 20
@@ -71,17 +68,16 @@ class Hub:
         queue_bytes: int = QUEUE_BYTES,
         all_queues_bytes: int = ALL_QUEUES_BYTES,
         history_bytes: int = HISTORY_BYTES,
-        redaction: Redaction | None = None,
+        stages: Sequence[Stage] = (),
         stacks: StackTable | None = None,
-        intake: Callable[[Batch], Batch] | None = None,
     ) -> None:
-        """`intake` sees each batch before it is published, and adds its stacks to `stacks`."""
+        """`stages` change batches before they are published, in this order. `stacks` has those that events
+        refer to."""
         self.stacks = StackTable() if stacks is None else stacks
-        self._intake = intake
         self._probes = {probe.id: probe for probe in probes}
-        self._redaction = redaction
-        if redaction is not None:
-            redaction.describe(probes)
+        self._stages = stages
+        for stage in stages:
+            stage.describe(probes)
         self._accounts = accounts
         self._memory = MemoryBudget(queue_bytes, all_queues_bytes)
         self._lock = threading.Lock()
@@ -174,8 +170,8 @@ class Hub:
     def add(self, probes: Sequence[ProbeDescription]) -> None:
         """Adds probes, before their first events are published. For any thread."""
         with self._changing:
-            if self._redaction is not None:
-                self._redaction.describe(probes)
+            for stage in self._stages:
+                stage.describe(probes)
             with self._lock:
                 self._probes.update({probe.id: probe for probe in probes})
                 subscriptions = list(self._subscriptions)
@@ -223,10 +219,8 @@ class Hub:
 
     def publish(self, batch: Batch) -> None:
         """Offers a batch to every subscriber that matches some of its events."""
-        if self._intake is not None:
-            batch = self._intake(batch)
-        if self._redaction is not None:
-            batch = self._redaction.apply(batch)
+        for stage in self._stages:
+            batch = stage.apply(batch)
         with self._lock:
             history = self._history
             counted = history.advance(batch)

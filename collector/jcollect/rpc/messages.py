@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
 from itertools import islice
 from typing import TypeVar
 
@@ -229,6 +230,9 @@ def status_message(
         out_of_order=status.out_of_order,
         overwritten=recorder[1].overwritten if recorder else 0,
         recorder=_recorder(*recorder) if recorder else None,
+        explanations=collector_pb2.Explanations(**asdict(status.explanations))
+        if status.explanations
+        else None,
         clock_set_nanos=status.clock_set_nanos,
         counts=_hit_counts(status.counts),
         processes=[_process(each) for each in status.processes],

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
+from jcollect.hub.stage import Explainer
 from jcollect.session.options import KERNEL, LEASED, SessionSettings
 from jcollect.sources.base import Source
 from jcollect.sources.bpf.compilation import Compilation
@@ -73,3 +74,10 @@ def bpf_source(settings: SessionSettings, compilation: Compilation | None = None
         )
 
     return open_source
+
+
+def open_explainer(settings: SessionSettings, capacity: int, utc_offset_ns: int) -> Explainer:
+    """Opens what explains the calls of the settings. Raises JcollectError."""
+    from jcollect.sources.threads.explainer import CallExplainer
+
+    return CallExplainer(settings.explain, capacity, utc_offset_ns)

@@ -12,6 +12,9 @@ from jcollect.sources.recorder import Recorder
 # How events get to jcollect. DIRECT: through memory that a process with an agent shares with it. KERNEL: by a
 # trap and the BPF ring buffer. AUTO_LANE takes DIRECT for the probes of agents where that is possible.
 AUTO_LANE, DIRECT, KERNEL = LANES = ("auto", "direct", "kernel")
+# What can be explained of a call: time on a CPU, in the run queue and off the CPU; page faults; system
+# calls; pauses of the JVM.
+PARTS = ("cpu", "faults", "syscalls", "pauses")
 # The direct lane alone, without any right to place uprobes: agents are asked for it by their gateways.
 LEASED = "leased"
 
@@ -21,7 +24,9 @@ class TargetOptions:
     """Selects processes and probes. `names` and `globs` are globs; `every` selects all processes; `below`
     selects the JVMs with an agent that the process of this PID has started, and itself; `wait` allows a PID
     that has no matching probes yet. `limits` are asked for with `selectors`. With `held`, the programs
-    have not begun, nor loaded their classes, when the selectors are selected."""
+    have not begun, nor loaded their classes, when the selectors are selected. `jvm` are kinds of JVM_EVENTS
+    (session/marks_of_jvm.py), and `usdt` globs of "provider:name"; these probes are wanted whatever `globs`
+    say. With `pauses`, those of the JVM's pauses as well, where there are any."""
 
     pids: Sequence[int]
     names: Sequence[str] = ()
@@ -32,6 +37,14 @@ class TargetOptions:
     below: int | None = None
     limits: Limits = Limits()  # noqa: RUF009
     held: bool = False
+    jvm: Sequence[str] = ()
+    usdt: Sequence[str] = ()
+    pauses: bool = False
+
+    @property
+    def has_marks(self) -> bool:
+        """True if other USDT probes than those of jprobe are wanted."""
+        return bool(self.jvm or self.usdt)
 
     @property
     def is_open(self) -> bool:
@@ -49,7 +62,7 @@ class SessionSettings:
     buffer, a power of two. `link_type` forces a link type. `without` names kernel features to treat as
     missing. With `only_counts`, the processes count the calls in histograms, and there are no events. `lane`
     is one of LANES, or LEASED. With a `recorder` there is only the direct lane, whose events are delivered
-    at the triggers."""
+    at the triggers. `explain` are parts of calls to explain: see PARTS."""
 
     capacity: int | None = None
     max_events: int | None = None
@@ -63,3 +76,4 @@ class SessionSettings:
     recorder: Recorder | None = None
     history_bytes: int | None = None
     redaction: RedactionRules = RedactionRules()  # noqa: RUF009
+    explain: frozenset[str] = frozenset()

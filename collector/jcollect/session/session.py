@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from itertools import chain, islice
 from operator import itemgetter
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import jcollect
 from jcollect.errors import JcollectError
@@ -25,8 +25,10 @@ from jcollect.hub.hub import (
     matching,
 )
 from jcollect.hub.ids import ProbeIds
+from jcollect.hub.pauses import PauseStage
 from jcollect.hub.reader import FINISH_SECONDS, Reader
 from jcollect.hub.redaction_rules import RedactionRules
+from jcollect.hub.stage import Explainer, Stage
 from jcollect.hub.stream_options import StreamOptions
 from jcollect.hub.subscription import Subscription
 from jcollect.probes.description import ProbeDescription
@@ -35,7 +37,7 @@ from jcollect.probes.scan import Scan
 from jcollect.session.aggregation import Aggregation
 from jcollect.session.aggregations import Aggregations
 from jcollect.session.commander import Commander
-from jcollect.session.open_sources import OpenSource, lanes
+from jcollect.session.open_sources import OpenSource, lanes, open_explainer
 from jcollect.session.options import DIRECT, SessionSettings
 from jcollect.session.probe_group import ProbeGroup
 from jcollect.session.probe_summary import ProbeSummary, summarize
@@ -45,13 +47,10 @@ from jcollect.session.stack_reading import StackReading
 from jcollect.session.status import HISTOGRAMS, ProbeStatus, Status
 from jcollect.session.tracee import Tracee
 from jcollect.sources.base import Source
+from jcollect.sources.explanation import ExplanationCounts
 from jcollect.sources.recorder import Recorder, RecorderStatus
 from jcollect.worker_pool import Task, WorkerPool
 from jcollect.workers import Failures
-
-if TYPE_CHECKING:
-    # Imports RE2.
-    from jcollect.hub.redaction import Redaction
 
 _Result = TypeVar("_Result")
 
@@ -68,15 +67,6 @@ _DISARM_SECONDS = 30.0
 _LAST_REPORT_SECONDS = 2.0
 # Smaller changes of the wall clock's offset from the monotonic clock are measuring noise.
 _CLOCK_NOISE_NS = 1_000_000
-
-
-def _redaction(rules: RedactionRules) -> Redaction | None:
-    """Raises InvalidCommandError if a pattern is malformed."""
-    if not rules:
-        return None
-    from jcollect.hub.redaction import Redaction
-
-    return Redaction(rules)
 
 
 class Session:
@@ -103,11 +93,13 @@ class Session:
         """Opens the sources. Raises JcollectError.
 
         Calls `on_end` once the maximum number of events is reached. `failures` gets the errors of threads;
-        without it, `on_end` is called for them. `open_sources` are by default those of
-        the lane in `settings`.
+        without it, `on_end` is called for them. `open_sources` are by default those of the lane in
+        `settings`.
         """
         settings = settings or SessionSettings()
         capacity = settings.capacity or MIN_CAPACITY
+        self._explainer: Explainer | None = None
+        self._pauses: PauseStage | None = None
         self._started = time.time_ns()
         self._lock = threading.RLock()
         self._tracees: list[Tracee] = []
@@ -125,9 +117,13 @@ class Session:
         try:
             for open_source in open_sources or lanes(settings):
                 self._sources.append(open_source(capacity, self._utc_offset))
+            if settings.explain - {"pauses"}:
+                self._explainer = open_explainer(settings, capacity, self._utc_offset)
         except BaseException:
             self._close_sources()
             raise
+        if "pauses" in settings.explain:
+            self._pauses = PauseStage(capacity, self._utc_offset, self._lost)
         self.accounts = Accounts(capacity, self._sources)
         self._stacks = StackReading()
         history = HISTORY_BYTES if settings.history_bytes is None else settings.history_bytes
@@ -137,9 +133,8 @@ class Session:
             settings.queue_bytes or QUEUE_BYTES,
             ALL_QUEUES_BYTES,
             history,
-            _redaction(settings.redaction),
+            self._stages(settings.redaction),
             self._stacks.table,
-            self._stacks.take,
         )
         self._ids: ProbeIds[ProbeGroup] = ProbeIds(self.accounts, self._forget)
         self.failures = failures or Failures(on_end)
@@ -150,6 +145,8 @@ class Session:
 
     def start(self) -> None:
         """Starts to read the sources: events may arrive as soon as a probe is armed. Raises JcollectError."""
+        if self._explainer is not None:
+            self._explainer.start(self.failures)
         self._reader.start()
         self._reader_runs = True
 
@@ -179,6 +176,9 @@ class Session:
             self._lane != DIRECT,
         )
         try:
+            if self._explainer is not None:
+                # Before its first call that can be explained.
+                self._explainer.watch(tracee.pid)
             tracee.register()
         except BaseException:
             tracee.leave()
@@ -190,6 +190,10 @@ class Session:
     def leave(self, tracee: Tracee) -> None:
         """Detaches from a process that has exited, or that is not wanted any more."""
         tracee.leave()
+        if self._explainer is not None:
+            self._explainer.unwatch(tracee.pid)
+        if self._pauses is not None:
+            self._pauses.left(tracee.pid)
         self.commander.forget(tracee.process)
         with self._lock:
             self._cost_of_left += tracee.cost.total_ns
@@ -283,7 +287,25 @@ class Session:
         self._close_sources()
         self._stacks.close()
 
+    def _stages(self, rules: RedactionRules) -> list[Stage]:
+        """Returns the stages of the hub. Raises InvalidCommandError if a pattern is malformed."""
+        found = (self._stacks, self._explainer, self._pauses)
+        stages: list[Stage] = [each for each in found if each is not None]
+        if rules:
+            # Imports RE2.
+            from jcollect.hub.redaction import Redaction
+
+            stages.append(Redaction(rules))
+        return stages
+
+    @property
+    def explanations(self) -> ExplanationCounts | None:
+        """What was explained; None if the session does not explain."""
+        return None if self._explainer is None else self._explainer.counts()
+
     def _close_sources(self) -> None:
+        if self._explainer is not None:
+            self._explainer.close()
         for source in self._sources:
             source.close()
 
@@ -326,6 +348,15 @@ class Session:
         """Removes probes that are permanently retired and have no event in flight."""
         self.hub.remove(ids)
         self._stacks.forget(ids)
+
+    def armed(self, tracee: Tracee) -> None:
+        if self._pauses is not None and tracee.has_pauses:
+            self._pauses.armed(tracee.pid)
+
+    def _lost(self) -> int:
+        """Returns the events that were lost in the kernel's ring so far."""
+        first = self._sources[0]
+        return sum(int(first.lost(stage).sum()) for stage in first.stages)
 
     def retire(self, group: ProbeGroup, tracee: Tracee) -> None:
         group.forget()
@@ -406,6 +437,7 @@ class Session:
             ring_used_bytes=source.buffer_used_bytes,
             out_of_order=self._reader.out_of_order,
             recorder=self.recorder,
+            explanations=self.explanations,
             clock_set_nanos=set_by if abs(set_by) > _CLOCK_NOISE_NS else 0,
             counts=self.accounts.totals(),
             processes=[

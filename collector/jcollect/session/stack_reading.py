@@ -86,7 +86,8 @@ class _Stacks:
 
 
 class StackReading:
-    """The stacks of all processes of a session: `take` adds those of a batch to `table`."""
+    """The stacks of all processes of a session, as a stage of the hub: those of a batch are added to `table`
+    before it is published."""
 
     def __init__(self) -> None:
         self.table = StackTable()
@@ -109,7 +110,10 @@ class StackReading:
             # Now, because they can be read once the process has exited, and not be opened.
             known.open()
 
-    def take(self, batch: Batch) -> Batch:
+    def describe(self, probes: Sequence[ProbeDescription]) -> None:
+        """Does nothing: `follow` has the processes of the probes."""
+
+    def apply(self, batch: Batch) -> Batch:
         """Describes the stacks of a batch. Returns it with IDs that are unique in the session."""
         columns = batch.columns
         if not self._places or not len(columns.values):

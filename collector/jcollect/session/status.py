@@ -9,6 +9,7 @@ from jcollect.exponential_histogram import ExponentialHistogram
 from jcollect.hub.accounts import Totals
 from jcollect.hub.subscription import SubscriberCounts
 from jcollect.probes.description import ProbeDescription
+from jcollect.sources.explanation import ExplanationCounts
 from jcollect.sources.recorder import Recorder, RecorderStatus
 
 
@@ -97,3 +98,5 @@ class Status:
     matching: int = 0
     # None unless the collector is a flight recorder.
     recorder: tuple[Recorder, RecorderStatus] | None = None
+    # None unless the collector explains calls.
+    explanations: ExplanationCounts | None = None

@@ -62,12 +62,14 @@ class Ends(NamedTuple):
 class Batch:
     """Columns, and the size of each event's part of `values` and `text`, so that events can be picked out.
 
-    `value_counts` and `text_sizes` are uint32, one element for each event; sizes in bytes.
+    `value_counts` and `text_sizes` are uint32, one element for each event; sizes in bytes. `is_virtual` is
+    true for events of virtual threads, and None if that is not known.
     """
 
     columns: Columns
     value_counts: U32
     text_sizes: U32
+    is_virtual: Flags | None = None
 
     def __len__(self) -> int:
         return len(self.columns)
@@ -106,6 +108,7 @@ class Batch:
             ),
             self.value_counts[wanted],
             self.text_sizes[wanted],
+            None if self.is_virtual is None else self.is_virtual[wanted],
         )
 
     def halves(self) -> tuple[Batch, Batch]:
@@ -136,6 +139,7 @@ class Batch:
             ),
             self.value_counts[begin:end],
             self.text_sizes[begin:end],
+            None if self.is_virtual is None else self.is_virtual[begin:end],
         )
 
     def with_seq(self, seq: U64) -> Batch:
@@ -157,7 +161,8 @@ class Batch:
             c.start_unix_nanos.copy(),
             c.explanation,
         )
-        return Batch(columns, self.value_counts.copy(), self.text_sizes.copy())
+        is_virtual = None if self.is_virtual is None else self.is_virtual.copy()
+        return Batch(columns, self.value_counts.copy(), self.text_sizes.copy(), is_virtual)
 
     @property
     def size(self) -> int:
@@ -176,11 +181,26 @@ def empty_batch() -> Batch:
 
 
 def joined(batches: Sequence[Batch]) -> Batch:
-    """Returns the events of all batches, one batch after the other."""
+    """Returns a copy of the events of all batches, one batch after the other."""
+    if len(batches) == 1:
+        return batches[0].kept()
     return Batch(
         joined_columns([batch.columns for batch in batches]),
         np.concatenate([batch.value_counts for batch in batches]),
         np.concatenate([batch.text_sizes for batch in batches]),
+        _joined_flags(batches),
+    )
+
+
+def _joined_flags(batches: Sequence[Batch]) -> Flags | None:
+    """Returns `is_virtual` of all batches; false where it is not known, unless it is known of none."""
+    if all(batch.is_virtual is None for batch in batches):
+        return None
+    return np.concatenate(
+        [
+            np.zeros(len(batch), np.bool_) if batch.is_virtual is None else batch.is_virtual
+            for batch in batches
+        ]
     )
 
 
@@ -224,6 +244,7 @@ def merged(batches: Sequence[Batch]) -> Batch:
         ),
         batch.value_counts[order],
         batch.text_sizes[order],
+        None if batch.is_virtual is None else batch.is_virtual[order],
     )
 
 

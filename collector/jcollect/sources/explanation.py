@@ -62,6 +62,17 @@ class Explanation:
         return self.known.itemsize + sum(column.itemsize for column in self.columns.values())
 
 
+@dataclass(frozen=True)
+class ExplanationCounts:
+    """Calls of which all parts that are asked for are known, and others; records of threads that were read,
+    and lost."""
+
+    explained: int
+    unknown: int
+    records: int
+    lost: int
+
+
 def joined_explanations(
     explanations: Sequence[Explanation | None], counts: Sequence[int]
 ) -> Explanation | None:

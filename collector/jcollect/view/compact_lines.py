@@ -68,7 +68,7 @@ class CompactLines:
             self._add_value(line.text(" "), probe, index)
         for name, index in shown.captures.items():
             self._add_value(line.text(" ").constant(f"{printable(name)}="), probe, index)
-        return line.build()
+        return line.column("explained", "%s").build()
 
     def _add_value(self, line: PlanBuilder, probe: Described, index: int) -> None:
         value = probe.values[index]

@@ -18,6 +18,7 @@ class JsonLines:
     def __init__(self, quotes_64_bits: bool = False) -> None:
         """With `quotes_64_bits`, 64-bit numbers are strings."""
         self._number = '"%d"' if quotes_64_bits else "%d"
+        self._explanation = "explain_strings" if quotes_64_bits else "explain"
         string = Remembered(json_string, escapes_quotes=True)
         self.values = ValueFormat(
             null="null",
@@ -59,6 +60,8 @@ class JsonLines:
             self._add_result(line, probe, shown.own)
         if shown.captures:
             self._add_captures(line, probe, shown.captures)
+        if probe.kind not in (ENTRY, MARK):
+            line.column(self._explanation, "%s")
         return line.text(',"seq":').column("seq", self._number).text("}").build()
 
     def _add_arguments(self, line: PlanBuilder, probe: Described, indices: tuple[int, ...]) -> None:

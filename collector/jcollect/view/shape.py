@@ -6,7 +6,7 @@ Formatting one event after the other took ten times as long.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import repeat
@@ -17,12 +17,19 @@ import numpy as np
 from jcollect.layout.stub_library import ABSENCE_NULL_SHIFT, ABSENCE_THREW_SHIFT
 from jcollect.sources.columns import U64, Columns, Flags
 from jcollect.sources.stacks import StackTable
+from jcollect.view.explanation_texts import json_member, short_text, texts_of
 from jcollect.view.plan import Column, Constant, Cut, Plan, Token, Value
 from jcollect.view.texts import Positions, Texts
 from jcollect.view.values import ValueColumn, ValueFormat
 
 _SECOND = np.uint64(1_000_000_000)
 _MICRO = np.uint64(1000)
+# What the columns of that name print: the explanations of calls.
+_EXPLANATIONS: dict[str, Callable[[dict[str, int | str]], str]] = {
+    "explain": lambda values: json_member(values, False),
+    "explain_strings": lambda values: json_member(values, True),
+    "explained": lambda values: f"; {short_text(values)}" if values else "",
+}
 
 
 @dataclass(frozen=True)
@@ -107,6 +114,12 @@ class Shape:
             return digits
         if name == "duration":
             return duration_texts(run.columns.duration_nanos[run.events])
+        if name in _EXPLANATIONS:
+            explanation = run.columns.explanation
+            if explanation is None:
+                return repeat("")
+            indices = np.arange(len(run.columns))[run.events].tolist()
+            return texts_of(explanation, indices, _EXPLANATIONS[name])
         column = getattr(run.columns, name)
         if not len(column):
             # Only starts can be missing: in recordings and streams of earlier versions.

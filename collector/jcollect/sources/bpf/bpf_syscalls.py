@@ -24,11 +24,16 @@ BPF_TRACE_UPROBE_MULTI = 48
 
 _BPF_MAP_CREATE = 0
 _BPF_PROG_LOAD = 5
+_BPF_MAP_UPDATE_ELEM = 2
+_BPF_MAP_DELETE_ELEM = 3
+_BPF_RAW_TRACEPOINT_OPEN = 17
 _BPF_LINK_CREATE = 28
+_BPF_MAP_TYPE_HASH = 1
 _BPF_MAP_TYPE_ARRAY = 2
 _BPF_MAP_TYPE_RINGBUF = 27
 _BPF_F_MMAPABLE = 1 << 10
-_BPF_PROG_TYPE_KPROBE = 2  # Uprobes use it as well.
+BPF_PROG_TYPE_KPROBE = 2  # Uprobes use it as well.
+BPF_PROG_TYPE_RAW_TRACEPOINT = 17
 _BPF_OBJ_NAME_LEN = 16
 # Number of attempts, as in libbpf: a signal interrupts the verifier.
 _LOAD_TRIES = 5
@@ -71,6 +76,19 @@ class _Program(ctypes.Structure):
         ("prog_ifindex", ctypes.c_uint32),
         ("expected_attach_type", ctypes.c_uint32),
     ]
+
+
+class _Element(ctypes.Structure):
+    _fields_ = [
+        ("map_fd", ctypes.c_uint64),
+        ("key", ctypes.c_uint64),
+        ("value", ctypes.c_uint64),
+        ("flags", ctypes.c_uint64),
+    ]
+
+
+class _RawTracepoint(ctypes.Structure):
+    _fields_ = [("name", ctypes.c_char_p), ("prog_fd", ctypes.c_uint32), ("padding", ctypes.c_uint32)]
 
 
 class _UprobeMulti(ctypes.Structure):
@@ -158,6 +176,40 @@ def create_array(name: str, value_size: int, count: int) -> int:
     )
 
 
+def create_hash(name: str, key_size: int, value_size: int, count: int) -> int:
+    """Returns the descriptor of a hash table. Raises OSError."""
+    return _create_map(
+        _Map(
+            map_type=_BPF_MAP_TYPE_HASH,
+            key_size=key_size,
+            value_size=value_size,
+            max_entries=count,
+            map_name=name.encode(),
+        )
+    )
+
+
+def update_hash(map: int, key: bytes, value: bytes) -> None:
+    """Sets an element. Raises OSError."""
+    _change(_BPF_MAP_UPDATE_ELEM, map, key, value)
+
+
+def delete_from_hash(map: int, key: bytes) -> None:
+    """Removes an element. Raises OSError."""
+    _change(_BPF_MAP_DELETE_ELEM, map, key, b"")
+
+
+def _change(command: int, map: int, key: bytes, value: bytes) -> None:
+    of_key, of_value = ctypes.create_string_buffer(key), ctypes.create_string_buffer(value)
+    _bpf(command, _Element(map_fd=map, key=ctypes.addressof(of_key), value=ctypes.addressof(of_value)))
+
+
+def open_raw_tracepoint(name: str, program: int) -> int:
+    """Attaches a program to a tracepoint of the kernel. Returns a descriptor; closing it detaches. Raises
+    OSError. Linux 4.17 or later."""
+    return _bpf(_BPF_RAW_TRACEPOINT_OPEN, _RawTracepoint(name=name.encode(), prog_fd=program))
+
+
 def _create_map(attributes: _Map) -> int:
     try:
         return _bpf(_BPF_MAP_CREATE, attributes)
@@ -168,10 +220,12 @@ def _create_map(attributes: _Map) -> int:
         return _bpf(_BPF_MAP_CREATE, attributes)
 
 
-def load_program(name: str, code: bytes, license: str, attach_type: int = 0) -> int:
-    """Returns the descriptor of a program for uprobes. Raises LoadError."""
+def load_program(
+    name: str, code: bytes, license: str, attach_type: int = 0, program_type: int = BPF_PROG_TYPE_KPROBE
+) -> int:
+    """Returns the descriptor of a program, by default for uprobes. Raises LoadError."""
     attributes = _Program(
-        prog_type=_BPF_PROG_TYPE_KPROBE,
+        prog_type=program_type,
         insn_cnt=len(code) // 8,
         insns=code,
         license=license.encode(),

@@ -17,7 +17,7 @@ from pathlib import Path
 import jcollect
 from jcollect.errors import JcollectError
 from jcollect.sources.bpf.cache import Cache
-from jcollect.sources.bpf.program import FORMAT, Program, decoded
+from jcollect.sources.bpf.program import EVENTS, FORMAT, Program, Source, decoded
 
 _ARCHITECTURES = {"x86_64": "JPROBE_X86_64", "aarch64": "JPROBE_AARCH64"}
 # Name of the source folder in an installed package.
@@ -32,7 +32,8 @@ class Compilation:
     The child ends at the latest with the thread that started it.
     """
 
-    def __init__(self, source: Path, cache: Cache) -> None:
+    def __init__(self, folder: Path, cache: Cache, source: Source = EVENTS) -> None:
+        self._folder = folder
         self._source = source
         self._key = ""
         self._cache = cache
@@ -40,10 +41,9 @@ class Compilation:
         self._result: Program | JcollectError | None = None
 
     @classmethod
-    def start(cls, cache: Cache | None = None) -> Compilation:
+    def start(cls, cache: Cache | None = None, source: Source = EVENTS) -> Compilation:
         """Reads the cache, and begins to compile if it has nothing. Raises nothing."""
-        source = bpf_directory()
-        compilation = cls(source, cache or Cache())
+        compilation = cls(bpf_directory(), cache or Cache(), source)
         try:
             compilation._begin()
         except JcollectError as error:
@@ -76,7 +76,7 @@ class Compilation:
             child.communicate()
 
     def _begin(self) -> None:
-        self._key = key_of(self._source, flags())
+        self._key = key_of(self._folder, flags(), self._source)
         has_bcc = not self._key.endswith("-")
         if not has_bcc:
             # The result of any bcc for the same sources will do.
@@ -84,7 +84,7 @@ class Compilation:
         content = self._cache.read(self._key)
         if content is not None:
             try:
-                self._result = decoded(content)
+                self._result = decoded(content, self._source)
                 return
             except ValueError:
                 pass  # Damaged or of another format: compile again, and replace it.
@@ -94,7 +94,7 @@ class Compilation:
                 "(in a venv made with --system-site-packages)"
             )
         module = "jcollect.sources.bpf.compiler"
-        command = [sys.executable, "-P", "-m", module, os.getpid(), self._source, *flags()]
+        command = [sys.executable, "-P", "-m", module, os.getpid(), self._folder, self._source.file, *flags()]
         try:
             self._child = subprocess.Popen(
                 [str(part) for part in command],
@@ -117,20 +117,20 @@ class Compilation:
             raise self._trouble(f"the compiler took more than {_COMPILE_SECONDS:.0f} s") from None
         code, self._child = self._child.returncode, None
         try:
-            program = decoded(content)
+            program = decoded(content, self._source)
         except ValueError:
             raise self._trouble(_complaint(output.decode(errors="replace"), code)) from None
         self._cache.write(self._key, content)
         return program
 
     def _trouble(self, reason: str) -> JcollectError:
-        file = self._source / "events.c"
+        file = self._folder / self._source.file
         return JcollectError(f"bcc cannot compile {file} on Linux {platform.release()}: {reason}")
 
 
 def bpf_directory() -> Path:
-    """Returns the folder of events.c and its headers: in an installed package, or beside collector/ in a
-    checkout."""
+    """Returns the folder of the programs and their headers: in an installed package, or beside collector/
+    in a checkout."""
     package = Path(jcollect.__file__).parent
     installed = package / _INSTALLED
     return installed if installed.is_dir() else package.parent.parent / "bpf"
@@ -143,18 +143,18 @@ def flags() -> list[str]:
     return [f"-D{_ARCHITECTURES[machine]}", "-Wno-macro-redefined"]
 
 
-def key_of(source: Path, flags: list[str]) -> str:
+def key_of(folder: Path, flags: list[str], source: Source = EVENTS) -> str:
     """Returns a key for everything that the compiler's result depends on: SOURCES-BCC, two digests.
     The second one is empty if bcc is missing."""
-    layout = source / "include/jprobe/layout.h"
+    layout = folder / "include/jprobe/layout.h"
     if not layout.is_file():
-        remedy = "reinstall jcollect" if source.name == _INSTALLED else "run make build"
+        remedy = "reinstall jcollect" if folder.name == _INSTALLED else "run make build"
         raise JcollectError(f"cannot compile the BPF programs: {layout} does not exist; {remedy}")
     digest = hashlib.sha256(f"{FORMAT} {flags}".encode())
     try:
-        for file in [source / "events.c", *sorted((source / "include").rglob("*.h"))]:
+        for file in [folder / source.file, *sorted((folder / "include").rglob("*.h"))]:
             content = file.read_bytes()
-            digest.update(f"\0{file.relative_to(source)} {len(content)}\0".encode() + content)
+            digest.update(f"\0{file.relative_to(folder)} {len(content)}\0".encode() + content)
     except OSError as error:
         raise JcollectError(
             f"cannot compile the BPF programs: cannot read {error.filename}: {error.strerror}; "

@@ -16,8 +16,10 @@ from pathlib import Path
 
 from jcollect.errors import JcollectError
 from jcollect.sources.bpf.bpf_syscalls import (
+    BPF_PROG_TYPE_KPROBE,
     LoadError,
     create_array,
+    create_hash,
     create_ring_buffer,
     link_uprobe_multi,
     load_program,
@@ -79,12 +81,26 @@ class Kernel:
         except OSError as error:
             raise _no_map(name, error) from None
 
-    def load_program(self, name: str, code: bytes, license: str, attach_type: int = 0) -> int:
+    def create_hash(self, name: str, key_size: int, value_size: int, count: int) -> int:
+        """See bpf_syscalls. Raises JcollectError."""
+        try:
+            return create_hash(name, key_size, value_size, count)
+        except OSError as error:
+            raise _no_map(name, error) from None
+
+    def load_program(
+        self,
+        name: str,
+        code: bytes,
+        license: str,
+        attach_type: int = 0,
+        program_type: int = BPF_PROG_TYPE_KPROBE,
+    ) -> int:
         """See bpf_syscalls. Raises JcollectError."""
         try:
             if COOKIES in self._without and _CALLS_GET_ATTACH_COOKIE in code:
                 raise LoadError(errno.EINVAL, f"invalid func unknown#{_GET_ATTACH_COOKIE}\n")
-            return load_program(name, code, license, attach_type)
+            return load_program(name, code, license, attach_type, program_type)
         except LoadError as error:
             if error.errno == errno.EPERM:
                 raise _not_permitted(f"load the BPF program {name}", error) from None

@@ -3,8 +3,8 @@ open.
 
 An instruction that loads 64 bits (BPF_LD | BPF_DW | BPF_IMM, two slots of 8 bytes) refers to one of them. The
 source register determines which one (struct bpf_insn in linux/bpf.h, little-endian):
-   1   BPF_PSEUDO_MAP_FD: the low half is a map's descriptor, and in the cache its index in MAPS
-   15  no kernel uses it: the low half is the index of a value in NUMBERS (AT_LOAD in bpf/events.c)
+   1   BPF_PSEUDO_MAP_FD: the low half is a map's descriptor, and in the cache its index in Source.maps
+   15  no kernel uses it: the low half is the index of a value in Source.numbers (AT_LOAD in bpf/events.c)
 So one compilation serves all machines with the same architecture, whatever their CPUs, probes and pages.
 """
 
@@ -16,13 +16,34 @@ import struct
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
-MAPS = ("events", "counters")
-NUMBERS = ("probes", "row mask", "device of the PID namespace", "inode of the PID namespace")
-FUNCTIONS = ("probe_fired", "do_nothing")
+
+class Source(NamedTuple):
+    """A file of bpf/, and what its instructions refer to."""
+
+    file: str
+    maps: tuple[str, ...]
+    numbers: tuple[str, ...]
+    functions: tuple[str, ...]
+
+
+EVENTS = Source(
+    "events.c",
+    ("events", "counters", "arguments"),
+    ("probes", "row mask", "device of the PID namespace", "inode of the PID namespace"),
+    ("probe_fired", "mark_fired", "do_nothing"),
+)
+THREADS = Source(
+    "threads.c",
+    ("records", "counts", "watched", "entered"),
+    ("offset of pid", "offset of last_arrival", "first system call of traps", "last one"),
+    ("switched", "woken", "faulted", "entered_call", "left_call"),
+)
+SOURCES = {source.file: source for source in (EVENTS, THREADS)}
 
 # Incremented with every change of the stored format.
-FORMAT = 3
+FORMAT = 4
 _MAGIC = b"jprobe programs %d\n" % FORMAT
 _DIGEST_BYTES = hashlib.sha256().digest_size
 
@@ -40,8 +61,8 @@ class Program:
     functions: Mapping[str, bytes]
 
     def linked(self, function: str, maps: Sequence[int], numbers: Sequence[int]) -> bytes:
-        """Returns a function for BPF_PROG_LOAD. `maps` are descriptors in the order of MAPS, `numbers` values
-        in the order of NUMBERS."""
+        """Returns a function for BPF_PROG_LOAD. `maps` are descriptors and `numbers` values in the order of
+        the source's."""
 
         def found(source: int, index: int) -> tuple[int, int]:
             return (_MAP, maps[index]) if source == _MAP else (0, numbers[index])
@@ -59,18 +80,18 @@ def unlinked(code: bytes, maps: Sequence[int]) -> bytes:
     return _replaced(code, lambda source, low: (source, maps.index(low) if source == _MAP else low))
 
 
-def decoded(content: bytes) -> Program:
-    """Returns the program that `encoded` stored. Raises ValueError for anything else."""
+def decoded(content: bytes, source: Source = EVENTS) -> Program:
+    """Returns the program of a source that `encoded` stored. Raises ValueError for anything else."""
     start = len(_MAGIC) + _DIGEST_BYTES
     digest = hashlib.sha256(content[start:]).digest()
     if content[:start] != _MAGIC + digest:
         raise ValueError("not a compiled BPF program of this format, or truncated")
     try:
         body = json.loads(zlib.decompress(content[start:]))
-        functions = {name: bytes.fromhex(body["functions"][name]) for name in FUNCTIONS}
+        functions = {name: bytes.fromhex(body["functions"][name]) for name in source.functions}
         program = Program(str(body["license"]), functions)
-        for name in FUNCTIONS:
-            program.linked(name, range(len(MAPS)), range(len(NUMBERS)))
+        for name in source.functions:
+            program.linked(name, range(len(source.maps)), range(len(source.numbers)))
     except (zlib.error, KeyError, TypeError, IndexError) as error:
         raise ValueError(f"not a compiled BPF program: {error}") from None
     return program

@@ -39,7 +39,18 @@ _MOST_RECORDS = 65536
 ARENA_BYTES = 4 << 20
 
 # One element for each event.
-_COLUMNS = ("seq", "time", "probe", "tid", "thread", "duration", "start", "value_counts", "text_sizes")
+_COLUMNS = (
+    "seq",
+    "time",
+    "probe",
+    "tid",
+    "thread",
+    "duration",
+    "start",
+    "is_virtual",
+    "value_counts",
+    "text_sizes",
+)
 _WORD_BYTES = np.dtype(np.uint64).itemsize
 
 
@@ -167,4 +178,5 @@ class RecordDecoder:
             text=arrays["text"][: state.text_bytes].tobytes(),
             start_unix_nanos=arrays["start"][:count],
         )
-        return Batch(columns, arrays["value_counts"][:count], arrays["text_sizes"][:count])
+        is_virtual = arrays["is_virtual"][:count].view(np.bool_)
+        return Batch(columns, arrays["value_counts"][:count], arrays["text_sizes"][:count], is_virtual)

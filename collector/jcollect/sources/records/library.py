@@ -1,5 +1,6 @@
-"""The typed binding of the C code in c/: the drain, on the structures of layout/drain.toml (drain.h), and
-system calls that a kill must not interrupt (shielded.h)."""
+"""The typed binding of the C code in c/: the drain, on the structures of layout/drain.toml (drain.h); what
+threads do, on those of layout/threads.toml (threads.h); and system calls that a kill must not interrupt
+(shielded.h)."""
 
 from __future__ import annotations
 
@@ -12,6 +13,7 @@ from jcollect.built import find_built
 from jcollect.errors import JcollectError
 from jcollect.layout import DIGEST
 from jcollect.layout.drain import DrainState, Pace, PoolMemory, Pools, RingMemory
+from jcollect.layout.threads import Calls, ThreadRecord, Threads
 
 
 class Library:
@@ -49,6 +51,18 @@ class Library:
         for each in (self._await_trigger, self._stop_waiting):
             each.restype = None
             each.argtypes = (ctypes.c_void_p, ctypes.POINTER(ctypes.c_uint32))
+        of_threads = ctypes.POINTER(Threads)
+        self._read_threads = library.jprobe_read_threads
+        self._read_threads.argtypes = (of_threads, ctypes.POINTER(RingMemory))
+        self._add_thread_record = library.jprobe_add_thread_record
+        self._add_thread_record.restype = None
+        self._add_thread_record.argtypes = (of_threads, ctypes.POINTER(ThreadRecord))
+        self._lose_thread_records = library.jprobe_lose_thread_records
+        self._lose_thread_records.restype = None
+        self._lose_thread_records.argtypes = (of_threads, ctypes.c_uint64, ctypes.c_uint64)
+        self._explain_calls = library.jprobe_explain_calls
+        self._explain_calls.restype = None
+        self._explain_calls.argtypes = (of_threads, ctypes.POINTER(Calls))
         self._create_link = library.jprobe_create_link
         self._create_link.argtypes = (ctypes.c_void_p, ctypes.c_size_t)
         self._close_links = library.jprobe_close_links
@@ -90,6 +104,22 @@ class Library:
     def stop_waiting(self, pool: int, stop: ctypes.c_uint32) -> None:
         """jprobe_stop_waiting, for the pool at this address."""
         self._stop_waiting(pool, ctypes.byref(stop))
+
+    def read_threads(self, threads: Threads, ring: RingMemory) -> int:
+        """jprobe_read_threads."""
+        return int(self._read_threads(ctypes.byref(threads), ctypes.byref(ring)))
+
+    def add_thread_record(self, threads: Threads, record: ThreadRecord) -> None:
+        """jprobe_add_thread_record."""
+        self._add_thread_record(ctypes.byref(threads), ctypes.byref(record))
+
+    def lose_thread_records(self, threads: Threads, begin: int, end: int) -> None:
+        """jprobe_lose_thread_records."""
+        self._lose_thread_records(ctypes.byref(threads), begin, end)
+
+    def explain_calls(self, threads: Threads, calls: Calls) -> None:
+        """jprobe_explain_calls."""
+        self._explain_calls(ctypes.byref(threads), ctypes.byref(calls))
 
     def create_link(self, attributes: ctypes.Structure) -> int:
         """jprobe_create_link."""

@@ -84,7 +84,7 @@ static void fire(struct gate_probe *fired, const uint64_t *words, unsigned count
 	struct direct_thread *thread = direct_thread();
 
 	direct_enter(thread);
-	rings_put(thread, fired, direct_clock_now(&thread->clock), words, count);
+	rings_put(thread, fired, direct_clock_now(&thread->clock), 0, words, count);
 	direct_leave(thread);
 }
 

@@ -37,7 +37,7 @@ static int is_well_formed(const struct probe_row *probe, const struct record *re
 {
 	uint64_t text = 0;
 
-	if (!probe->words || record->words != probe->words || record->flags)
+	if (!probe->words || record->words != probe->words || record->flags & ~RECORD_FLAGS_VIRTUAL)
 		return 0;
 	if (bytes_of(record) > length || bytes_of(record) > RECORD_LIMITS_MAX_BYTES)
 		return 0;

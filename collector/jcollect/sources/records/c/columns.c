@@ -78,6 +78,7 @@ static void put_one(struct drain_state *drain, const struct probe_row *probe,
 	drain->tid[event] = record->tid;
 	drain->thread[event] = probe->threaded ? record->word[record->words - 1] : 0;
 	drain->duration[event] = probe->timed ? record->word[0] : 0;
+	drain->is_virtual[event] = record->flags & RECORD_FLAGS_VIRTUAL ? 1 : 0;
 	drain->start[event] = start_of(drain, probe, record);
 	for (unsigned i = 0; i < probe->values; i++)
 		values[i] = record->word[probe->first_value + i];

@@ -147,7 +147,7 @@ static void lose(struct rings *rings, struct ring_end *end, struct gate_probe *p
 	end->seq++;
 }
 
-void rings_put(struct direct_thread *thread, struct gate_probe *probe, uint64_t time,
+void rings_put(struct direct_thread *thread, struct gate_probe *probe, uint64_t time, uint8_t flags,
 	       const uint64_t *words, unsigned count)
 {
 	struct rings *rings = __atomic_load_n(&current, __ATOMIC_ACQUIRE);
@@ -185,7 +185,7 @@ void rings_put(struct direct_thread *thread, struct gate_probe *probe, uint64_t 
 	record->late = 0;
 	record->text = (uint16_t)text;
 	record->words = (uint8_t)count;
-	record->flags = 0;
+	record->flags = flags;
 	for (unsigned i = 0; i < count; i++)
 		record->word[i] = words[i];
 	if (strings)

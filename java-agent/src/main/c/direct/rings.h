@@ -25,7 +25,7 @@ int rings_release(void);
 
 /* Writes the record of a firing. `time` is CLOCK_MONOTONIC in ns. Between direct_enter and
  * direct_leave. */
-void rings_put(struct direct_thread *thread, struct gate_probe *probe, uint64_t time,
+void rings_put(struct direct_thread *thread, struct gate_probe *probe, uint64_t time, uint8_t flags,
 	       const uint64_t *words, unsigned count);
 
 /* Closes the chunks of a thread that ends. Between direct_enter and direct_leave. */

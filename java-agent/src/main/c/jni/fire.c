@@ -120,20 +120,20 @@ static int may_fire(struct gate_probe *probe)
 }
 
 static void put_direct(struct direct_thread *thread, struct gate_probe *probe, uint32_t sinks,
-		       uint64_t time, const uint64_t *words, unsigned count)
+		       uint64_t time, uint8_t flags, const uint64_t *words, unsigned count)
 {
 	direct_enter(thread);
 	if (sinks & SINKS_COUNT)
 		histograms_count(thread, probe, words[0]);
 	if (sinks & SINKS_EVENT)
-		rings_put(thread, probe, time, words, count);
+		rings_put(thread, probe, time, flags, words, count);
 	direct_leave(thread);
 }
 
 /* Does what the sinks other than the trap want. Returns the time of the event: that is `time`,
  * unless it is 0, which stands for now. */
 static inline uint64_t fire_direct(struct gate_probe *probe, uint32_t sinks, uint64_t time,
-				   const uint64_t *words, unsigned count)
+				   uint8_t flags, const uint64_t *words, unsigned count)
 {
 	struct direct_thread *thread = direct_thread();
 	uint64_t began;
@@ -147,12 +147,12 @@ static inline uint64_t fire_direct(struct gate_probe *probe, uint32_t sinks, uin
 	if (!time)
 		time = direct_clock_now(&thread->clock);
 	if (__builtin_expect(++thread->calls < DIRECT_BATCH, 1)) {
-		put_direct(thread, probe, sinks, time, words, count);
+		put_direct(thread, probe, sinks, time, flags, words, count);
 		return time;
 	}
 	thread->calls = 0;
 	began = direct_clock_now(&thread->clock);
-	put_direct(thread, probe, sinks, time, words, count);
+	put_direct(thread, probe, sinks, time, flags, words, count);
 	add_direct_sample(probe, direct_clock_now(&thread->clock) - began);
 	return time;
 }
@@ -285,15 +285,18 @@ static void JNICALL fire_spend(JNIEnv *env, jclass fire, jlong address, jlong ns
 		struct gate_probe *probe = (struct gate_probe *)(uintptr_t)address;              \
 		uint32_t sinks = __atomic_load_n(&probe->sinks, __ATOMIC_ACQUIRE);               \
 		uint64_t began = 0, at = (uint64_t)time;                                         \
+		/* The last word is the thread's ID. */                                          \
+		const uint8_t flags = a##n < 0 ? RECORD_FLAGS_VIRTUAL : 0;                       \
                                                                                                  \
 		(void)env;                                                                       \
 		(void)fire;                                                                      \
+		a##n &= INT64_MAX;                                                               \
 		if (!may_fire(probe))                                                            \
 			return time ? 0 : (jlong)now_ns();                                       \
 		if (sinks & (SINKS_EVENT | SINKS_COUNT)) {                                       \
 			const uint64_t words[] = {W##n};                                         \
                                                                                                  \
-			at = fire_direct(probe, sinks, at, words, n);                            \
+			at = fire_direct(probe, sinks, at, flags, words, n);                     \
 		}                                                                                \
 		/* A method is still woven for a moment after its sinks are off. */              \
 		if (!(sinks & SINKS_TRAP))                                                       \
@@ -301,7 +304,8 @@ static void JNICALL fire_spend(JNIEnv *env, jclass fire, jlong address, jlong ns
 		if (__atomic_fetch_add(&probe->fired, 1, __ATOMIC_RELAXED) % BATCH == BATCH - 1) \
 			began = direct_clock_kernel();                                           \
 		/* The end of a call: see cookie.timed. */                                       \
-		((void (*)(P##n, jlong))(uintptr_t)probe->stub)(A##n, time);                     \
+		((void (*)(P##n, jlong))(uintptr_t)probe->stub)(A##n,                            \
+								time | (flags ? INT64_MIN : 0)); \
 		if (began)                                                                       \
 			add_sample(direct_clock_kernel() - began);                               \
 		return time ? 0 : (jlong)now_ns();                                               \

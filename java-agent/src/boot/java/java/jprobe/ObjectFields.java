@@ -15,11 +15,27 @@ abstract class ObjectFields {
   /** Read instead of calling Thread.getId(), which applications can override before JDK 19. */
   private static final long THREAD_ID = UNSAFE.objectFieldOffset(Thread.class, "tid");
 
+  /** The superclass of virtual threads; null before JDK 21. */
+  private static final Class<?> VIRTUAL_THREAD = virtualThread();
+
   ObjectFields() {}
 
-  /** Returns the Java thread ID of the calling thread. */
+  private static Class<?> virtualThread() {
+    try {
+      return Class.forName("java.lang.BaseVirtualThread", false, null);
+    } catch (ClassNotFoundException e) {
+      return null;
+    }
+  }
+
+  /**
+   * Returns the Java thread ID of the calling thread, with the highest bit set for a virtual one:
+   * native code takes that out again.
+   */
   public static long threadId() {
-    return UNSAFE.getLong(Thread.currentThread(), THREAD_ID);
+    Thread thread = Thread.currentThread();
+    long id = UNSAFE.getLong(thread, THREAD_ID);
+    return VIRTUAL_THREAD != null && VIRTUAL_THREAD.isInstance(thread) ? id | Long.MIN_VALUE : id;
   }
 
   /** Returns the offset of a field. Throws InternalError if the class does not declare it. */
