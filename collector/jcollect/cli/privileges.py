@@ -32,7 +32,10 @@ NEEDED = {
     "exceptions": frozenset[int](),
     "exceptions --select": TRACING | COMMANDING,
     "find": COMMANDING,
+    "flame": frozenset[int](),
+    "flame --select": TRACING | COMMANDING,
     "hist": frozenset[int](),
+    "jvm": TRACING,
     "observe": frozenset[int](),
     "probes": READING,
     "ps": READING,
@@ -72,7 +75,9 @@ _KEPT = {
     "diff": _FILES,
     "exceptions": _ATTACH,  # Without --select only _CLIENT.
     "find": _COMMANDING_WELL,
+    "flame": _ATTACH,  # Of a collector or a recording only _CLIENT.
     "hist": _ATTACH,  # Without --select only _CLIENT.
+    "jvm": _ATTACH,
     "observe": _ATTACH,  # Without --select only _CLIENT.
     "probes": _READING_WELL,
     "ps": _READING_WELL,
