@@ -131,6 +131,7 @@ def test_exceptions_of_a_program_have_messages(targets: Path) -> None:
         (f"no funds for {number}", 1) for number in range(RUNS)
     }
     assert {tuple(each["methods"]) for each in kinds} == {(f"{SHOP}#charge",)}
+    assert {each["sample"]["values"]["stack"][0].partition("(")[0] for each in kinds} == {f"{SHOP}.charge"}
     assert {tuple(each["passed"]) for each in kinds} == {(f"{SHOP}#pay",)}
 
 
@@ -174,3 +175,6 @@ def test_a_slow_call_says_where_its_time_went(targets: Path) -> None:
     assert re.search(r"\n1\. [\d.]+ms  Nested\$Shop#clean  [\d:.]+ thread \d+\n    count = 3\n", last), last
     assert re.search(r"\n    returned 3\n    of [\d.]+ms, [\d.]+ms in pauses of the JVM \(G1", last), last
     assert re.search(r"\n    of [\d.]+ms, [\d.]+ms blocked or asleep", last), last
+    assert re.search(
+        r"\n      at Nested\$Shop\.clean\(.*\n      at Nested\.main\(Nested.java:\d+\)\n", last
+    ), last

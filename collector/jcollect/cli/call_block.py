@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
-from jcollect.cli.event_text import exception_class, exception_message, outcome_text, value_text
+from jcollect.cli.event_text import exception_class, exception_message, outcome_text, stack_of, value_text
 from jcollect.console import plural
 from jcollect.printable import printable
 from jcollect.rpc.public.event import Event, Missing, ObjectText, Value
@@ -21,6 +21,8 @@ _INDENT = "    "
 _NANOS = 1_000_000_000
 # Below this part of a call, a part of its time is not worth a word.
 _LEAST_SHARE = 0.005
+# Frames of a block; JSON has all.
+_MOST_FRAMES = 32
 
 
 def method_of(event: Event) -> str:
@@ -50,6 +52,7 @@ def block_lines(event: Event, rank: str = "") -> Iterator[str]:
     began = time_text(began_at(event))
     yield f"{rank}{duration_text(event.duration_nanos)}  {printable(method_of(event))}  {began} {thread}"
     captured = [each for each in event.probe.values if each.path and each.path != "return"]
+    captured = [each for each in captured if not isinstance(event.values.get(each.name), tuple)]
     returned = [each for each in event.probe.values if not each.path or each.path == "return"]
     for each in captured:
         yield f"{_INDENT}{printable(each.name)} = {value_text(event.values.get(each.name))}"
@@ -60,6 +63,11 @@ def block_lines(event: Event, rank: str = "") -> Iterator[str]:
     if event.explanation is not None:
         for line in explanation_lines(event.explanation, event.duration_nanos):
             yield f"{_INDENT}{line}"
+    frames = stack_of(event)
+    for frame in frames[:_MOST_FRAMES]:
+        yield f"{_INDENT}  at {printable(frame)}"
+    if len(frames) > _MOST_FRAMES:
+        yield f"{_INDENT}  … {plural(len(frames) - _MOST_FRAMES, 'frame')} more"
 
 
 def explanation_lines(found: Explanation, duration: int) -> Iterator[str]:
@@ -138,4 +146,6 @@ def json_value(value: Value) -> object:
         return {"absent": "null" if value is Missing.ABSENT else value.value}
     if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
         return "NaN" if value != value else "Infinity" if value > 0 else "-Infinity"
+    if isinstance(value, tuple):
+        return list(value)
     return str(value) if isinstance(value, ObjectText) else value

@@ -16,11 +16,11 @@ from rich.text import Text
 
 from jcollect.cli.call_block import time_text
 from jcollect.cli.event_picker import EventPicker
-from jcollect.cli.event_text import shortened
+from jcollect.cli.event_text import shortened, stack_of
 from jcollect.cli.exception_groups import ExceptionGroups, Group
 from jcollect.cli.report import Lines
 from jcollect.console import Stdout, lines_above, plural, status, warn
-from jcollect.hub.items import EncodedEvents, Events, Item, Loss, Schema
+from jcollect.hub.items import EncodedEvents, Events, Item, Loss, Schema, Stacks
 from jcollect.printable import printable
 from jcollect.probes.probe import THROW
 from jcollect.view.later import LaterParts
@@ -31,6 +31,8 @@ _LIVE_HEAD = f"{'COUNT':>9}  {'RATE/S':>8}  {'LAST':<15}  EXCEPTION"
 _OTHER_LINES = 3
 _MOST_MESSAGE = 300
 _NAMED_METHODS = 4
+# Frames of the sample of each kind; JSON has all.
+_MOST_FRAMES = 8
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,8 @@ class ExceptionReport:
             for line in self._later.in_loss(item.stage):
                 warn(line)
             self._losses.take(item)
+        elif isinstance(item, Stacks):
+            self._picker.take_stacks(item)
         elif isinstance(item, (Events, EncodedEvents)):
             columns = item.columns
             if not len(columns):
@@ -162,6 +166,8 @@ class ExceptionReport:
             lines.append(f"{'':>11}in {_methods(group.methods)}")
             if group.passed:
                 lines.append(f"{'':>11}passed through {_methods(group.passed)}")
+            frames = stack_of(group.sample)
+            lines += (f"{'':>13}at {printable(frame)}" for frame in frames[:_MOST_FRAMES])
         left = groups[self._options.rows :]
         if left:
             count = sum(group.count for group in left)
