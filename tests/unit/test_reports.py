@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
+import struct
+import termios
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +16,18 @@ import pytest
 from java_target import JCOLLECT, run
 from jcollect.cli.exception_groups import MOST_GROUPS, ExceptionGroups
 from jcollect.cli.recorded_interval import recorded_interval
+from jcollect.cli.replay_output import as_item
 from jcollect.cli.selector_additions import with_capture, with_clause, with_stack
+from jcollect.cli.tree_report import TreeOptions, TreeReport
+from jcollect.console import Stdout
 from jcollect.errors import InvalidCommandError
 from jcollect.hub.items import Loss, Schema
 from jcollect.layout.record import STRING_WORD_LENGTH_SHIFT, STRING_WORD_PRESENT
+from jcollect.recordings.reader import Recording
 from jcollect.rpc.public.event import Event
 from jcollect.rpc.public.probe import Probe, ProbeValue
+from jcollect.view.call_tree import Call, CallTrees
+from jcollect.view.tree_lines import Shown, tree_lines
 from jprobe.v1 import probe_pb2
 from recorded import BEGIN, columns, probe, record, value
 
@@ -96,6 +106,35 @@ def test_a_tree_as_json_has_the_same_calls(file: Path) -> None:
     assert [each["method"] for each in middle["calls"]] == ["com.acme.Orders#inner"]
     assert middle["threw"] == "java.io.IOException: no 12\\x1b"
     assert (root["is_slowest"], inner["is_slowest"]) == (True, False)
+
+
+def test_on_a_terminal_the_slowest_path_has_a_color_and_names_fit(file: Path) -> None:
+    terminal, ours = os.openpty()
+    fcntl.ioctl(ours, termios.TIOCSWINSZ, struct.pack("4H", 24, 44, 0, 0))
+    report = TreeReport(Stdout(ours), TreeOptions(0, 9, None, False, None, False, False), is_live=False)
+    for item in Recording([str(file)]).items():
+        report.take(as_item(item))
+    report.finish()
+    shown = os.read(terminal, 9999).decode().replace("\r\n", "\n").splitlines()
+    os.close(terminal)
+    os.close(ours)
+    assert shown[3] == "\x1b[1;31m   900us    500us   com.acme.Orders#outer\x1b[0m"
+    assert shown[4] == "   300us    300us     com.acme.Orders#inner"
+
+
+def test_names_of_deep_calls_are_shortened() -> None:
+    long = probe(1, 2, method="reserveAllOfThem", class_name="com.acme.warehouse.OrderServiceImpl")
+    roots: list[Call] = []
+    trees = CallTrees(roots.append, None)
+    trees.describe([long])
+    trees.take(columns([(100, 1, 7, 50), (200, 1, 7, 190)]))
+    trees.finish()
+    lines = [line.text for line in tree_lines(roots[0], trees.names, Shown(), True, 60)]
+    assert all(len(line) <= 60 for line in lines)
+    assert [line[20:] for line in lines] == [
+        "c.a.w.OrderServiceImpl#reserveAllOfThem",
+        "  c.a.w.OrderSe…iceImpl#reserveAllOfThem",
+    ]
 
 
 def test_merged_trees_sum_up_paths(file: Path) -> None:
