@@ -62,16 +62,21 @@ static __always_inline void *reserve(void)
 	return records.ringbuf_reserve(THREAD_RECORD_SIZE);
 }
 
+static __always_inline void count_lost(void)
+{
+	u32 first = 0;
+	struct thread_counts *all = counts.lookup(&first);
+
+	if (all)
+		__sync_fetch_and_add(&all->lost, 1);
+}
+
 static __always_inline void put(u32 tid, u16 kind, u16 number, u64 value)
 {
 	struct thread_record *record = reserve();
 
 	if (!record) {
-		u32 first = 0;
-		struct thread_counts *all = counts.lookup(&first);
-
-		if (all)
-			__sync_fetch_and_add(&all->lost, 1);
+		count_lost();
 		return;
 	}
 	record->time = bpf_ktime_get_ns();
@@ -143,7 +148,9 @@ int entered_call(struct arguments *ctx)
 		return 0;
 	call.number = (u32)number;
 	call.began = bpf_ktime_get_ns();
-	entered.update(&tid, &call);
+	/* The table may be full. */
+	if (entered.update(&tid, &call))
+		count_lost();
 	return 0;
 }
 
@@ -161,5 +168,17 @@ int left_call(struct arguments *ctx)
 		return 0;
 	put(tid, THREAD_KIND_SYSCALL, (u16)call->number, call->began);
 	entered.delete(&tid);
+	return 0;
+}
+
+/* sched_process_exit, by the thread itself. It may be in a system call that never ends, exit above
+ * all: its entry would stay for ever, and the table would fill up. */
+int exited(struct arguments *ctx)
+{
+	u64 id = bpf_get_current_pid_tgid();
+	u32 tid = (u32)id;
+
+	if (is_watched(id >> 32))
+		entered.delete(&tid);
 	return 0;
 }

@@ -32,7 +32,11 @@ CPU, FAULTS, SYSCALLS = "cpu", "faults", "syscalls"
 _TRACEPOINTS = {
     CPU: (("sched_wakeup", "woken"), ("sched_wakeup_new", "woken"), ("sched_switch", "switched")),
     FAULTS: (("page_fault_user", "faulted"),),
-    SYSCALLS: (("sys_exit", "left_call"), ("sys_enter", "entered_call")),
+    SYSCALLS: (
+        ("sched_process_exit", "exited"),
+        ("sys_exit", "left_call"),
+        ("sys_enter", "entered_call"),
+    ),
 }
 # 131,072 records.
 RING_BYTES = 4 << 20

@@ -244,8 +244,10 @@ int jprobe_read_threads(struct threads *threads, const struct ring_memory *ring)
 		uint64_t length = LAYOUT_GET(RING_LENGTH_BYTES, word);
 		uint64_t step = RING_HEADER_SIZE + round_up(length);
 
-		if (word & RING_LENGTH_BUSY)
-			break;
+		if (word & RING_LENGTH_BUSY) {
+			__atomic_store_n(ring->consumer, at, __ATOMIC_RELEASE);
+			return DRAIN_MORE;
+		}
 		/* All records have the same size, of which the ring buffer's is a multiple. */
 		if (step > end - at || length != THREAD_RECORD_SIZE) {
 			__atomic_store_n(ring->consumer, at, __ATOMIC_RELEASE);
@@ -383,12 +385,13 @@ static void find_top(const struct threads *threads, uint64_t last, uint64_t begi
 static void explain(const struct threads *threads, struct calls *calls, uint64_t i)
 {
 	uint64_t start = calls->start[i], duration = calls->duration[i], end = start + duration;
-	uint64_t last = calls->tid[i] < threads->tids ? threads->last[calls->tid[i]] : 0;
+	uint32_t tid = calls->tid[i];
+	uint64_t last = tid < threads->tids ? threads->last[tid] : 0;
 	struct thread_mark from = {0}, to = {0};
 	uint32_t known = calls->parts, counted = CALL_PART_FAULTS | CALL_PART_SYSCALLS;
 
-	if (!start || start < calls->begin[i] || end < start || calls->is_virtual[i] ||
-	    overlaps_loss(threads, start, end))
+	if (!tid || tid >= threads->tids || !start || start < calls->begin[i] || end < start ||
+	    calls->is_virtual[i] || overlaps_loss(threads, start, end))
 		return;
 	if (!last) {
 		/* It has run since its process is watched. */
