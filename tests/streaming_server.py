@@ -54,6 +54,7 @@ def batch(first: int, count: int, dice: np.random.Generator) -> Batch:
         np.zeros(count, np.uint64),
         dice.integers(0, 1000, count, np.uint64),
         b"",
+        np.full(count, now),
     )
     return Batch(columns, np.ones(count, np.uint32), np.zeros(count, np.uint32))
 

@@ -11,6 +11,7 @@ from collector_fixtures import JCOLLECT, RETURN_FILTERED, Bench
 
 from conditions import require_bpf
 from jcollect.layout.gate import GATE_EVERY, GATE_LEAST_DURATION, GATE_LIMIT
+from jcollect.layout.stub_library import STUB_LIBRARY_VERSION
 from jcollect.rpc.address import parse_address
 from jcollect.rpc.client import Client
 from jprobe.v1.manifest_pb2 import Untraceable
@@ -201,7 +202,7 @@ def test_a_broken_stub_library_is_skipped_with_a_warning(bench: Bench) -> None:
     assert result.returncode == 1
     warning, error = result.stderr.splitlines()
     assert warning.startswith("jcollect: warning: skipping the stub library ")
-    assert warning.endswith("its layout has version 1, and this jcollect reads 4")
+    assert warning.endswith(f"its layout has version 1, and this jcollect reads {STUB_LIBRARY_VERSION}")
     assert error.startswith("jcollect: cannot read any stub library of PID")
 
 

@@ -105,7 +105,7 @@ def test_the_json_line_of_a_return_is_as_documented() -> None:
     assert json_line(row(probe(2, 1), [1], duration=1834)) == (
         '{"time":"2026-11-22T10:00:00.123456789Z","pid":4711,"tid":4720,"thread":31,'
         '"probe":"com_acme_Orders:place__return","class":"com.acme.Orders","method":"place",'
-        '"descriptor":"(JLjava/lang/String;)Z","kind":"return","duration_ns":1834,"value":true,"seq":17}'
+        '"descriptor":"(JLjava/lang/String;)Z","kind":"return","duration_ns":1834,"start_unix_nanos":0,"value":true,"seq":17}'
     )
 
 
@@ -116,7 +116,7 @@ def test_the_json_line_of_an_entry_has_args_instead_of_duration_and_value() -> N
 
 def test_the_json_line_of_a_throw_has_the_exception() -> None:
     line = json_line(row(probe(3, 9), [string(5)], b"a.b.C", duration=5))
-    assert line.endswith('"kind":"throw","duration_ns":5,"exception":"a.b.C","seq":17}')
+    assert line.endswith('"kind":"throw","duration_ns":5,"start_unix_nanos":0,"exception":"a.b.C","seq":17}')
 
 
 def test_captured_values_are_an_object_of_their_own() -> None:
@@ -126,7 +126,7 @@ def test_captured_values_are_an_object_of_their_own() -> None:
     )
     back = probe(2, 1, 5, asked="id")
     assert json_line(row(back, [1, 42], duration=7)).endswith(
-        '"duration_ns":7,"value":true,"captures":{"id":42},"seq":17}'
+        '"duration_ns":7,"start_unix_nanos":0,"value":true,"captures":{"id":42},"seq":17}'
     )
     throw = probe(3, 9, 9, asked="city")
     assert json_line(row(throw, [string(5), string(2)], b"a.b.Cxy", duration=7)).endswith(
@@ -159,7 +159,7 @@ def test_a_truncated_string_is_marked() -> None:
     line = json_line(row(probe(1, 9, 5, 9), [string(3, cut=True), 7, string(1, cut=True)], b"abcd"))
     assert line.endswith('"args":["abc",7,"d"],"args_cut":[0,2],"seq":17}')
     line = json_line(row(probe(2, 9), [string(3, cut=True)], b"abc", 7))
-    assert line.endswith('"duration_ns":7,"value":"abc","value_cut":true,"seq":17}')
+    assert line.endswith('"duration_ns":7,"start_unix_nanos":0,"value":"abc","value_cut":true,"seq":17}')
     line = json_line(row(probe(3, 9), [string(3, cut=True)], b"a.B", 7))
     assert line.endswith('"exception":"a.B","exception_cut":true,"seq":17}')
     whole_and_cut = row(probe(1, 9, 9, asked="sql user"), [string(3, cut=True), string(1)], b"abcd")

@@ -180,7 +180,7 @@ def test_rows_of_later_probes_are_read_by_the_later_schema() -> None:
     one = np.ones(1, np.uint64)
     columns = Columns(one, one, np.array([7], np.uint32), one.astype(np.uint32), one, one, one, b"")
     ((line,),) = formatter.lines(columns)
-    assert '"kind":"return","duration_ns":1,"value":true,' in line
+    assert '"kind":"return","duration_ns":1,"start_unix_nanos":0,"value":true,' in line
     # The ID is reassigned.
     formatter.add([probe(1, 5, number=7)])
     ((line,),) = formatter.lines(columns)

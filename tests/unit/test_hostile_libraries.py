@@ -15,6 +15,7 @@ import pytest
 
 from jcollect import limits
 from jcollect.layout.gate import GATE_SIZE
+from jcollect.layout.stub_library import STUB_LIBRARY_VERSION
 from jcollect.probes.live import LiveProbe, read_live
 from jcollect.probes.probe import narrow, probes_of
 from jcollect.probes.scan import Scan, rescan, scan
@@ -43,7 +44,7 @@ def field(number: int, content: bytes) -> bytes:
     return prefix + bytes([size]) + content
 
 
-VERSION = b"\x08\x04"
+VERSION = b"\x08" + bytes([STUB_LIBRARY_VERSION])
 SELECTOR, METHOD, PROBE, UNTRACEABLE = (field(number, b"") for number in (4, 5, 6, 7))
 VALUE = field(3, b"")
 ENTRY_KIND = b"\x10\x01"

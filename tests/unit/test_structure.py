@@ -73,6 +73,7 @@ def test_above_sources_only_their_interface_is_known() -> None:
             "sources.records.library",
             "sources.bpf.links",
             "sources.bpf.source",
+            "sources.threads.explainer",
             "sources.direct.activation",
             "sources.direct.source",
         },

@@ -17,6 +17,7 @@ from jcollect.layout.stub_library import (
     SECTION_GATES,
     SLOT_BYTES,
     SLOT_SEMAPHORE_BYTES,
+    STUB_LIBRARY_VERSION,
 )
 from jcollect.probes.direct_site import DirectSink, direct_site
 from jcollect.probes.faults import Faults
@@ -109,7 +110,9 @@ def test_generation_0_has_no_probes_but_selectors() -> None:
 
 
 def test_a_layout_of_another_version_is_refused() -> None:
-    with pytest.raises(MalformedLibraryError, match="version 2, and this jcollect reads 4"):
+    with pytest.raises(
+        MalformedLibraryError, match=f"version 2, and this jcollect reads {STUB_LIBRARY_VERSION}"
+    ):
         parse_stub_image(StubImage([PLACE], version=2).build())
 
 

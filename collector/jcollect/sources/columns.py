@@ -181,7 +181,9 @@ def empty_batch() -> Batch:
 
 
 def joined(batches: Sequence[Batch]) -> Batch:
-    """Returns the events of all batches, one batch after the other."""
+    """Returns a copy of the events of all batches, one batch after the other."""
+    if len(batches) == 1:
+        return batches[0].kept()
     return Batch(
         joined_columns([batch.columns for batch in batches]),
         np.concatenate([batch.value_counts for batch in batches]),

@@ -39,7 +39,18 @@ _MOST_RECORDS = 65536
 ARENA_BYTES = 4 << 20
 
 # One element for each event.
-_COLUMNS = ("seq", "time", "probe", "tid", "thread", "duration", "start", "is_virtual", "value_counts", "text_sizes")
+_COLUMNS = (
+    "seq",
+    "time",
+    "probe",
+    "tid",
+    "thread",
+    "duration",
+    "start",
+    "is_virtual",
+    "value_counts",
+    "text_sizes",
+)
 _WORD_BYTES = np.dtype(np.uint64).itemsize
 
 
