@@ -5,7 +5,8 @@
  */
 #include "threads.h"
 
-enum { OFFSETS = 32, SPANS = 16 };
+/* STEPS: marks that are looked through, at most. */
+enum { OFFSETS = 32, SPANS = 16, STEPS = 4096 };
 /* The clock that a call reads and that of the kernel differ by less, ns. */
 #define CLOCK_SLACK 5000
 
@@ -116,6 +117,53 @@ static uint64_t arrival(const struct threads *threads, const struct thread_recor
 		       : 0;
 }
 
+/* Returns the number of the mark at which a thread came into the queue where it still is; 0 if that
+ * is not known. */
+static uint64_t queued_since(const struct threads *threads, uint64_t number)
+{
+	for (unsigned step = 0; step < STEPS && is_there(threads, number); step++) {
+		uint64_t before = mark_at(threads, number)->previous;
+
+		if (!is_there(threads, before))
+			break;
+		if (mark_at(threads, before)->state != THREAD_STATE_QUEUED)
+			return number;
+		number = before;
+	}
+	return 0;
+}
+
+/* Lets a thread that is in the queue run since a time. Returns 0 if it cannot have done so. Faults
+ * and system calls since then have marks that say it was in the queue. */
+static int run_since(struct threads *threads, uint32_t tid, uint64_t at)
+{
+	uint64_t last = threads->last[tid], first = queued_since(threads, last), queued;
+
+	if (!first)
+		return 0;
+	queued = mark_at(threads, first)->time;
+	/* The clocks are compared to a few us. */
+	if (at < queued && queued - at < 10 * CLOCK_SLACK)
+		at = queued;
+	if (at < queued)
+		return 0;
+	if (mark_at(threads, last)->time <= at) {
+		append(threads, tid, at)->state = THREAD_STATE_ON;
+		return 1;
+	}
+	for (uint64_t number = last; number != first;) {
+		struct thread_mark *mark = &threads->marks[number & threads->mask];
+
+		if (mark->time <= at)
+			break;
+		mark->queued -= mark->time - at;
+		mark->on += mark->time - at;
+		mark->state = THREAD_STATE_ON;
+		number = mark->previous;
+	}
+	return 1;
+}
+
 /* Takes note of a change of state that no record has reported. */
 static void arrive(struct threads *threads, const struct thread_record *record, unsigned state)
 {
@@ -123,10 +171,9 @@ static void arrive(struct threads *threads, const struct thread_record *record, 
 	struct thread_mark *mark;
 
 	threads->broken++;
-	mark = last_mark(threads, record->tid, THREAD_STATE_UNKNOWN);
 	/* When it has left the queue is known, but not when it was woken. */
-	if (state == THREAD_STATE_QUEUED && at > mark->time && at <= record->time) {
-		append(threads, record->tid, at)->state = THREAD_STATE_ON;
+	if (state == THREAD_STATE_QUEUED && at && at <= record->time &&
+	    run_since(threads, record->tid, at)) {
 		threads->repaired++;
 		return;
 	}
@@ -343,7 +390,7 @@ static int totals_at(const struct threads *threads, uint64_t last, uint64_t time
 static void find_top(const struct threads *threads, uint64_t last, uint64_t begin, uint64_t end,
 		     struct calls *calls, uint64_t index)
 {
-	enum { STEPS = 4096, NUMBERS = 32 };
+	enum { NUMBERS = 32 };
 	uint64_t nanos[NUMBERS];
 	uint16_t numbers[NUMBERS];
 	unsigned count = 0, best = 0;
