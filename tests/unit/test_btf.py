@@ -78,7 +78,8 @@ def test_the_running_kernel_has_the_members() -> None:
         "task_struct", (("pid",), ("tgid",), ("sched_info", "last_arrival"))
     )
     assert tgid == pid + 4
-    assert arrival % 8 == 0 and arrival != pid
+    assert arrival % 8 == 0
+    assert arrival != pid
 
 
 def test_structures_without_names_that_contain_each_other_are_rejected_in_bounded_time() -> None:
@@ -89,7 +90,7 @@ def test_structures_without_names_that_contain_each_other_are_rejected_in_bounde
         following = (level + 1) % depth + 1
         image.add_struct("loop" if not level else "", ("", following, 0), ("", following, 8))
     begun = time.process_time()
-    with pytest.raises(JcollectError, match="has no loop.member"):
+    with pytest.raises(JcollectError, match=r"has no loop\.member"):
         Btf(image.build()).offset("loop", "member")
     assert time.process_time() - begun < 1
 
