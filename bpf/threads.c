@@ -49,8 +49,6 @@ BPF_RINGBUF_OUTPUT(records, 1);
 BPF_F_TABLE("array", u32, struct thread_counts, counts, 1, BPF_F_MMAPABLE);
 /* The processes to watch, by ID. */
 BPF_HASH(watched, u32, u32, 1);
-/* By thread ID. */
-BPF_HASH(entered, u32, struct system_call, 1);
 
 static __always_inline int is_watched(u32 process)
 {
@@ -62,21 +60,16 @@ static __always_inline void *reserve(void)
 	return records.ringbuf_reserve(THREAD_RECORD_SIZE);
 }
 
-static __always_inline void count_lost(void)
-{
-	u32 first = 0;
-	struct thread_counts *all = counts.lookup(&first);
-
-	if (all)
-		__sync_fetch_and_add(&all->lost, 1);
-}
-
 static __always_inline void put(u32 tid, u16 kind, u16 number, u64 value)
 {
 	struct thread_record *record = reserve();
 
 	if (!record) {
-		count_lost();
+		u32 first = 0;
+		struct thread_counts *all = counts.lookup(&first);
+
+		if (all)
+			__sync_fetch_and_add(&all->lost, 1);
 		return;
 	}
 	record->time = bpf_ktime_get_ns();
@@ -137,48 +130,23 @@ int faulted(struct arguments *ctx)
 	return 0;
 }
 
-/* sys_enter: registers, number. */
+/* sys_enter: registers, number. A record for each end costs less than a table of the calls that
+ * have begun, and calls that never end, such as exit, leave nothing behind. */
 int entered_call(struct arguments *ctx)
 {
 	u64 id = bpf_get_current_pid_tgid(), number = ctx->argument[1];
-	struct system_call call = {};
-	u32 tid = (u32)id;
 
-	if (!is_watched(id >> 32) || (number >= FIRST_TRAP && number <= LAST_TRAP))
-		return 0;
-	call.number = (u32)number;
-	call.began = bpf_ktime_get_ns();
-	/* The table may be full. */
-	if (entered.update(&tid, &call))
-		count_lost();
+	if (is_watched(id >> 32) && !(number >= FIRST_TRAP && number <= LAST_TRAP))
+		put((u32)id, THREAD_KIND_ENTERED, (u16)number, 0);
 	return 0;
 }
 
-/* sys_exit */
+/* sys_exit. The end of a trap has no beginning, and is ignored. */
 int left_call(struct arguments *ctx)
 {
 	u64 id = bpf_get_current_pid_tgid();
-	u32 tid = (u32)id;
-	struct system_call *call;
-
-	if (!is_watched(id >> 32))
-		return 0;
-	call = entered.lookup(&tid);
-	if (!call)
-		return 0;
-	put(tid, THREAD_KIND_SYSCALL, (u16)call->number, call->began);
-	entered.delete(&tid);
-	return 0;
-}
-
-/* sched_process_exit, by the thread itself. It may be in a system call that never ends, exit above
- * all: its entry would stay for ever, and the table would fill up. */
-int exited(struct arguments *ctx)
-{
-	u64 id = bpf_get_current_pid_tgid();
-	u32 tid = (u32)id;
 
 	if (is_watched(id >> 32))
-		entered.delete(&tid);
+		put((u32)id, THREAD_KIND_SYSCALL, 0, 0);
 	return 0;
 }

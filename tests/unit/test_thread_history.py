@@ -13,6 +13,7 @@ from jcollect.layout.threads import (
     CALL_PART_FAULTS,
     CALL_PART_SYSCALLS,
     THREAD_KIND_BLOCKED,
+    THREAD_KIND_ENTERED,
     THREAD_KIND_EXITED,
     THREAD_KIND_FAULT,
     THREAD_KIND_PREEMPTED,
@@ -81,7 +82,10 @@ class Thread:
 
     def end_syscall(self, end: int, duration: int, number: int) -> None:
         self.calls.append((end, duration, number))
-        self.put(end, THREAD_KIND_SYSCALL, end - duration, number)
+        self.put(end - duration, THREAD_KIND_ENTERED, number=number)
+        self.put(end, THREAD_KIND_SYSCALL)
+        # A trap has no beginning.
+        self.put(end + 1, THREAD_KIND_SYSCALL)
 
     def time_in(self, state: str, start: int, end: int) -> int:
         return sum(max(0, min(b, end) - max(a, start)) for a, b, of in self.spans if of == state)
@@ -246,6 +250,6 @@ def test_a_thread_id_that_is_used_again_begins_anew() -> None:
 
 def test_records_that_no_program_writes_change_nothing() -> None:
     history = ThreadHistory(1 << 10)
-    for kind in (0, 8, 0xFFFF):
+    for kind in (0, 9, 0xFFFF):
         history.add(ThreadRecord(time=BEGIN, tid=7, kind=kind))
     assert explained(history, 7, BEGIN, 1_000) == ALL

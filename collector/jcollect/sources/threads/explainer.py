@@ -28,8 +28,10 @@ from jcollect.sources.threads.programs import RING_BYTES, ThreadPrograms, most_t
 from jcollect.sources.threads.syscalls import syscall_name
 from jcollect.workers import Failures, Worker
 
-# Interval of reading the history.
-_PAUSE_SECONDS = 0.02
+# Intervals of reading the history: while much happens, and while little does. The ring buffer holds 0.1 s of
+# a million records per second.
+_PAUSE_SECONDS, _QUIET_PAUSE_SECONDS = 0.02, 0.05
+_FEW_BYTES = RING_BYTES // 32
 # A record is written in 0.1 us, unless its thread is interrupted in the BPF program.
 _MOST_WRITING_NS = 2_000_000
 _PARTS: Final[Mapping[str, tuple[int, Mapping[str, Any]]]] = {
@@ -150,8 +152,10 @@ class CallExplainer:
             self._programs.close()
 
     def _run(self) -> None:
-        while not self._stop.wait(_PAUSE_SECONDS):
+        pause = _PAUSE_SECONDS
+        while not self._stop.wait(pause):
             with self._lock:
+                pause = _PAUSE_SECONDS if self._ring.used() > _FEW_BYTES else _QUIET_PAUSE_SECONDS
                 self._read()
 
     def _read_all(self) -> int:

@@ -235,15 +235,27 @@ static void begin_to_run(struct threads *threads, const struct thread_record *re
 	mark->state = THREAD_STATE_ON;
 }
 
+/* Changes the last mark only: no total changes. */
+static void begin_syscall(struct threads *threads, const struct thread_record *record)
+{
+	struct thread_mark *mark = last_mark(threads, record->tid, THREAD_STATE_ON);
+
+	mark->entered = record->time;
+	mark->entered_number = record->number;
+}
+
 static void end_syscall(struct threads *threads, const struct thread_record *record)
 {
-	struct thread_mark *mark;
+	struct thread_mark *mark = last_mark(threads, record->tid, THREAD_STATE_ON);
 
-	last_mark(threads, record->tid, THREAD_STATE_ON);
+	/* A trap of a uprobe, or one that has begun before its process was watched. */
+	if (!mark->entered)
+		return;
 	mark = append(threads, record->tid, record->time);
 	mark->syscalls++;
-	mark->syscall_nanos += record->time > record->value ? record->time - record->value : 0;
-	mark->number = (uint16_t)(record->number + 1);
+	mark->syscall_nanos += record->time > mark->entered ? record->time - mark->entered : 0;
+	mark->number = (uint16_t)(mark->entered_number + 1);
+	mark->entered = 0;
 }
 
 void jprobe_add_thread_record(struct threads *threads, const struct thread_record *record)
@@ -268,6 +280,9 @@ void jprobe_add_thread_record(struct threads *threads, const struct thread_recor
 	case THREAD_KIND_FAULT:
 		last_mark(threads, record->tid, THREAD_STATE_ON);
 		append(threads, record->tid, record->time)->faults++;
+		break;
+	case THREAD_KIND_ENTERED:
+		begin_syscall(threads, record);
 		break;
 	case THREAD_KIND_SYSCALL:
 		end_syscall(threads, record);
