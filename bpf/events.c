@@ -72,6 +72,8 @@ struct firing {
 BPF_RINGBUF_OUTPUT(events, 1);
 /* Element row * PROBES + probe. jcollect maps it, and so reads it without a system call. */
 BPF_F_TABLE("array", u32, struct probe_counts, counters, 1, BPF_F_MMAPABLE);
+/* Where the arguments of marks are, by probe ID. */
+BPF_HASH(arguments, u32, struct operands, 1);
 
 static __always_inline void put_header(struct record *record, struct firing *firing)
 {
@@ -389,6 +391,156 @@ int probe_fired(struct pt_regs *ctx)
 	} else {
 		failed = put_words_248(&firing);
 	}
+	if (failed)
+		__sync_fetch_and_add(&counts->lost, 1);
+	return 0;
+}
+
+/* Returns the content of a register, given by its offset in struct pt_regs. */
+static __always_inline u64 register_at(struct pt_regs *ctx, u32 offset)
+{
+	u64 value = 0;
+
+	bpf_probe_read_kernel(&value, sizeof(value), (void *)ctx + (offset & 0xf8));
+	return value;
+}
+
+/* Returns an argument, extended to 64 bits. Sets `failed` if its memory cannot be read. */
+static __always_inline u64 argument(struct pt_regs *ctx, const struct operand *operand, int *failed)
+{
+	u32 size = operand->bytes & 15, shift = (64 - 8 * size) & 63;
+	u64 value = (u64)operand->value, address;
+
+	if (operand->kind == OPERAND_KIND_REGISTER) {
+		value = register_at(ctx, operand->base);
+	} else if (operand->kind == OPERAND_KIND_MEMORY) {
+		address = value + register_at(ctx, operand->base);
+		if (operand->index != OPERAND_LIMITS_NONE)
+			address += operand->scale * register_at(ctx, operand->index);
+		value = 0;
+		/* Never true; the verifier requires it. */
+		if (size > 8)
+			size = 8;
+		if (bpf_probe_read_user(&value, size, (void *)address))
+			*failed = 1;
+	}
+	value <<= shift;
+	return operand->is_signed ? (u64)((s64)value >> shift) : value >> shift;
+}
+
+/* Reads a string into a record, at `at`. Returns its word. */
+static __always_inline u64 put_argument_text(struct pt_regs *ctx, const struct operands *operands,
+					     const struct operand *operand, char *text, u64 pointer)
+{
+	u64 length, value = STRING_WORD_PRESENT;
+	int failed = 0;
+	long read;
+
+	if (operand->length == OPERAND_LIMITS_NONE) {
+		read = bpf_probe_read_user_str(text, OPERAND_LIMITS_MOST_TEXT + 1, (void *)pointer);
+		if (read <= 0)
+			return value | STRING_WORD_UNREADABLE;
+		if (read > OPERAND_LIMITS_MOST_TEXT)
+			value |= STRING_WORD_CUT;
+		return value | LAYOUT_PUT(STRING_WORD_LENGTH, (u64)(read - 1));
+	}
+	length = argument(ctx, &operands->operand[operand->length & (OPERAND_LIMITS_MOST - 1)],
+			  &failed);
+	if (length > OPERAND_LIMITS_MOST_TEXT) {
+		length = OPERAND_LIMITS_MOST_TEXT;
+		value |= STRING_WORD_CUT;
+	}
+	length &= OPERAND_LIMITS_MOST_TEXT;
+	if (failed || bpf_probe_read_user(text, (u32)length, (void *)pointer))
+		return STRING_WORD_PRESENT | STRING_WORD_UNREADABLE;
+	return value | LAYOUT_PUT(STRING_WORD_LENGTH, length);
+}
+
+#define MARK_BYTES 1208
+_Static_assert(MARK_BYTES >= RECORD_SIZE + 8 * WORDS_MAX +
+				     (OPERAND_LIMITS_MOST_TEXT + 1) * OPERAND_LIMITS_MOST_STRINGS,
+	       "a record of a mark");
+
+/* As put_strings, see there. */
+static __always_inline int put_mark(struct pt_regs *ctx, struct firing *firing,
+				    const struct operands *operands)
+{
+	struct record *record = reserve_1208();
+	u32 start = RECORD_SIZE + 8 * firing->words;
+	volatile u32 *offset, *strings;
+
+	if (!record)
+		return -1;
+	offset = (volatile u32 *)&record->late;
+	strings = &record->tid;
+	*offset = start;
+	*strings = firing->strings;
+	put_words(record, firing, MARK_BYTES);
+#pragma unroll
+	for (int i = 0; i < WORDS_MAX_STRINGS; i++) {
+		u64 pointer = *(volatile u64 *)&record->word[i], value = 0;
+
+		if (!(*strings & (1 << i)))
+			continue;
+		if (pointer) {
+			u32 at = *offset;
+
+			/* Never true; the verifier requires it. */
+			if (at > MARK_BYTES - OPERAND_LIMITS_MOST_TEXT - 1) {
+				bpf_ringbuf_discard(record, BPF_RB_NO_WAKEUP);
+				return -1;
+			}
+			value = put_argument_text(ctx, operands, &operands->operand[i],
+						  (char *)record + at, pointer);
+			*offset = at + (u32)LAYOUT_GET(STRING_WORD_LENGTH, value);
+		}
+		record->word[i] = value;
+	}
+	start = *offset - start;
+	put_header(record, firing);
+	record->text = (u16)start;
+	bpf_ringbuf_submit(record, BPF_RB_NO_WAKEUP);
+	return 0;
+}
+
+/* A mark of any program, whose note says where its arguments are. */
+int mark_fired(struct pt_regs *ctx)
+{
+	struct firing firing = {};
+	u64 cookie = bpf_get_attach_cookie(ctx);
+	const struct operands *operands;
+	struct probe_counts *counts;
+	int failed = 0;
+	u32 key;
+
+	firing.probe = LAYOUT_GET(COOKIE_PROBE, cookie);
+	if (firing.probe >= PROBES)
+		return 0;
+	key = (bpf_get_smp_processor_id() & ROW_MASK) * PROBES + firing.probe;
+	counts = counters.lookup(&key);
+	operands = arguments.lookup(&firing.probe);
+	if (!counts || !operands)
+		return 0;
+	__sync_fetch_and_add(&counts->hits, 1);
+	firing.time = bpf_ktime_get_ns();
+	firing.tid = thread_id();
+	firing.words = operands->words;
+	firing.strings = operands->strings;
+	if (firing.words > WORDS_MAX)
+		return 0;
+#pragma unroll
+	for (int i = 0; i < WORDS_MAX; i++)
+		if (i < (int)firing.words)
+			firing.word[i] = argument(ctx, &operands->operand[i], &failed);
+	if (failed)
+		firing.flags |= RECORD_FLAGS_STACK_UNREADABLE;
+
+	if (firing.strings)
+		failed = put_mark(ctx, &firing, operands);
+	else if (firing.words <= WORDS_IN(56))
+		failed = put_words_56(&firing);
+	else
+		failed = put_words_248(&firing);
 	if (failed)
 		__sync_fetch_and_add(&counts->lost, 1);
 	return 0;

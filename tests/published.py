@@ -32,6 +32,7 @@ class Publisher:
             duration_nanos=1000 * numbers,
             values=numbers,
             text=b"",
+            start_unix_nanos=TIME + numbers,
         )
         self.published += count
         self._hub.publish(Batch(columns, np.ones(count, np.uint32), np.zeros(count, np.uint32)))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from jcollect.session.marks_of_jvm import JVM_EVENTS
 from jcollect.session.options import PARTS
 
 if TYPE_CHECKING:
@@ -159,3 +160,24 @@ class ExplainedParts(_Type):
             if word not in _PARTS:
                 self.fail(f"{word!r} is not a part of a call; the parts are {', '.join(_PARTS)}", param, ctx)
         return frozenset(part for word in words for part in _PARTS[word])
+
+
+class JvmKinds(_Type):
+    """Kinds of JVM_EVENTS, as a tuple without repetitions."""
+
+    name = "kinds"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, ...]:
+        if isinstance(value, tuple):
+            return value
+        kinds = [word.strip() for word in value.split(",")] if value else []
+        for kind in kinds:
+            if kind not in JVM_EVENTS:
+                self.fail(
+                    f"{kind!r} is no kind of events of the JVM; the kinds are {', '.join(JVM_EVENTS)}",
+                    param,
+                    ctx,
+                )
+        return tuple(dict.fromkeys(kinds))

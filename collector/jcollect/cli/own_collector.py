@@ -35,6 +35,8 @@ def run_own_collector(
     stream: StreamOptions = EVERYTHING,
     redaction: RedactionRules = RedactionRules(),  # noqa: B008
     explain: frozenset[str] = frozenset(),
+    jvm: tuple[str, ...] = (),
+    usdt: tuple[str, ...] = (),
 ) -> None:
     """Attaches, prints, and detaches. Raises JcollectError."""
     if not is_number(address):
@@ -44,7 +46,7 @@ def run_own_collector(
         )
     with _listening(address) as listen:
         options = AttachOptions(
-            targets=TargetOptions((int(address),), globs=globs, selectors=selectors),
+            targets=TargetOptions((int(address),), globs=globs, selectors=selectors, jvm=jvm, usdt=usdt),
             settings=SessionSettings(
                 max_events=max_events,
                 max_overhead=max_overhead,

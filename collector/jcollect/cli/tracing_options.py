@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
-from jcollect.cli.argument_types import ExplainedParts, Size, WholeNumber
+from jcollect.cli.argument_types import ExplainedParts, JvmKinds, Size, WholeNumber
 from jcollect.cli.options import max_overhead_option
 from jcollect.control.limits import MOST_BYTES, MOST_METHODS
 from jcollect.limits import MAX_COLLECTOR_PROBES
@@ -48,6 +48,23 @@ _COST = (
     max_overhead_option,
 )
 
+_MARKS = (
+    click.option(
+        "--jvm",
+        type=JvmKinds(),
+        default="",
+        metavar="KINDS",
+        help="Attach to the JVM's own probes as well. KINDS, separated by commas: gc, safepoint, compile, "
+        "monitor, thread, class, alloc, vmops.",
+    ),
+    click.option(
+        "--usdt",
+        multiple=True,
+        metavar="PROVIDER:NAME",
+        help="Attach to the USDT probes that match the glob, of any file that the process has mapped: "
+        "'libc:*'. Repeatable.",
+    ),
+)
 _LIMITS = (
     click.option(
         "--max-methods",
@@ -96,6 +113,10 @@ def explain_option(command: _Command) -> _Command:
         "queue, off the CPU), faults (page faults), syscalls (system calls; slows down those of the whole "
         "machine), all.",
     )(command)
+
+
+def mark_options(command: _Command) -> _Command:
+    return _with_all(_MARKS, command)
 
 
 def own_lane_option(command: _Command) -> _Command:

@@ -27,6 +27,7 @@ from jcollect.cli.tracing_options import (
     lane_option,
     limit_options,
     listen_options,
+    mark_options,
 )
 from jcollect.control.limits import Limits
 from jcollect.errors import InvalidCommandError
@@ -63,6 +64,7 @@ _FEATURES = ("uprobe-multi", "cookies", "ring-buffer", "ref-count")
 @cost_options
 @lane_option
 @explain_option
+@mark_options
 @recorder_options
 @history_option
 @redaction_options
@@ -95,6 +97,8 @@ def attach(
     max_overhead: int | None,
     lane: str,
     explain: frozenset[str],
+    jvm: tuple[str, ...],
+    usdt: tuple[str, ...],
     last: str | None,
     triggers: tuple[str, ...],
     history: int | None,
@@ -130,7 +134,15 @@ def attach(
     recorder = recorder_of(last, triggers, lane)
     options = AttachOptions(
         targets=TargetOptions(
-            tuple(dict.fromkeys(pids)), names, every, globs, selectors, wait, limits=limits
+            tuple(dict.fromkeys(pids)),
+            names,
+            every,
+            globs,
+            selectors,
+            wait,
+            limits=limits,
+            jvm=jvm,
+            usdt=usdt,
         ),
         settings=SessionSettings(
             capacity=max_probes,

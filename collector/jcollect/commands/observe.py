@@ -23,7 +23,7 @@ from jcollect.cli.privileges import narrow_to_client
 from jcollect.cli.redaction_options import redaction_options
 from jcollect.cli.stream_observer import StreamObserver
 from jcollect.cli.stream_options import check_begins_now, stream_options
-from jcollect.cli.tracing_options import explain_option, own_lane_option
+from jcollect.cli.tracing_options import explain_option, mark_options, own_lane_option
 from jcollect.cli.waiting import wait_for
 from jcollect.console import Stdout, plural, status, terminal_columns, warn
 from jcollect.hub.redaction_rules import RedactionRules
@@ -44,6 +44,7 @@ from jcollect.workers import Failures, Worker
 @max_overhead_option
 @own_lane_option
 @explain_option
+@mark_options
 @click.option("-o", "--output", type=Format(), default="compact", show_default=True)
 @json_strings_option
 @probe_option
@@ -59,6 +60,8 @@ def observe(
     max_overhead: int | None,
     lane: str | None,
     explain: frozenset[str],
+    jvm: tuple[str, ...],
+    usdt: tuple[str, ...],
     output: str,
     json_strings: bool,
     globs: tuple[str, ...],
@@ -74,7 +77,7 @@ def observe(
     to run: the command attaches to PID itself.
     """
     check_json_strings(json_strings, output)
-    if selectors:
+    if selectors or jvm or usdt:
         check_begins_now(stream)
         run_own_collector(
             address,
@@ -90,6 +93,8 @@ def observe(
             stream=stream,
             redaction=redaction,
             explain=explain,
+            jvm=jvm,
+            usdt=usdt,
         )
         return
     check_only_with_select(max_overhead, lane, explain)

@@ -22,7 +22,7 @@ from jcollect.cli.privileges import narrow_to_client
 from jcollect.cli.recording_options import check_can_create, recording_options
 from jcollect.cli.redaction_options import redaction_options
 from jcollect.cli.stream_options import check_begins_now, stream_options
-from jcollect.cli.tracing_options import explain_option, own_lane_option
+from jcollect.cli.tracing_options import explain_option, mark_options, own_lane_option
 from jcollect.errors import JcollectError
 from jcollect.hub.redaction_rules import RedactionRules
 from jcollect.hub.stream_options import StreamOptions
@@ -40,6 +40,7 @@ from jcollect.stop_request import StopRequest
 @max_overhead_option
 @own_lane_option
 @explain_option
+@mark_options
 @probe_option
 @duration_option
 @max_events_option
@@ -58,6 +59,8 @@ def record(
     max_overhead: int | None,
     lane: str | None,
     explain: frozenset[str],
+    jvm: tuple[str, ...],
+    usdt: tuple[str, ...],
     globs: tuple[str, ...],
     duration: float | None,
     max_events: int | None,
@@ -74,7 +77,7 @@ def record(
         raise click.UsageError("--keep needs --rotate-size or --rotate-every")
     output = Recorded(path, rotate_size, rotate_every, keep, force)
     check_can_create(path, force, output.is_rotating)
-    collector = None if selectors else _running(address, access)
+    collector = None if selectors or jvm or usdt else _running(address, access)
     if collector is None:
         check_begins_now(stream)
         run_own_collector(
@@ -90,6 +93,8 @@ def record(
             stream=stream,
             redaction=redaction,
             explain=explain,
+            jvm=jvm,
+            usdt=usdt,
         )
         return
     if lane is not None or max_overhead is not None or redaction or explain:

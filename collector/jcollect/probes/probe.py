@@ -99,6 +99,11 @@ class Probe(NamedTuple):
 Wanted = Callable[[Probe], bool]
 
 
+def is_mark(probe: Probe) -> bool:
+    """Returns true for a USDT probe of a program that does not know of jprobe."""
+    return probe.slot is None
+
+
 def probes_of(libraries: Iterable[StubLibrary]) -> list[Probe]:
     """Returns all probes that can fire, sorted by class, generation and slot."""
     found: list[Probe] = []

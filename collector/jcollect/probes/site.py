@@ -5,10 +5,11 @@ What a probe means is in probe.py. A site needs neither a manifest nor an agent.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, TypeVar
 
+from jcollect.probes.usdt_operands import Operand
 from jcollect.procfs.mapped import Mapped
 from jcollect.procfs.mapped_answer import FileState
 from jcollect.procfs.maps import MappingKey
@@ -46,6 +47,17 @@ class Binary(Protocol):
     def backing(self) -> Backing | None: ...
 
 
+class SiteOperands(NamedTuple):
+    """Where the arguments of a USDT note are: layout/usdt.toml. The first `words` operands make the words.
+    `strings` is a mask of words that are addresses of strings, and `lengths` which operands are their
+    lengths, by word."""
+
+    operands: tuple[Operand, ...]
+    words: int
+    strings: int
+    lengths: Mapping[int, int]
+
+
 class Site(NamedTuple):
     """One attach point.
 
@@ -53,7 +65,8 @@ class Site(NamedTuple):
     number of 64-bit words, 1 to 13, that are read in the order of the calling convention; bit i of
     `string_mask` is set if word i is a pointer to a string. `is_stub`: the instructions at `location` are a
     stub's, so that the kernel may have a faster attach point than the first one. `is_timed`: one more word
-    has the time at which the call ended.
+    has the time at which the call ended. `operands` say where the words are, if not in the order of the
+    calling convention.
     """
 
     binary: Binary
@@ -63,6 +76,7 @@ class Site(NamedTuple):
     string_mask: int = 0
     is_stub: bool = False
     is_timed: bool = False
+    operands: SiteOperands | None = None
 
 
 def group_by_binary(items: Iterable[_T], binary_of: Callable[[_T], Binary]) -> list[list[_T]]:

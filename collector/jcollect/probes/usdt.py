@@ -1,8 +1,8 @@
 """USDT probes of any program, read from the notes of a file that a process has mapped.
 
 Such a probe has no manifest, and so no state, no gate and no Java thread: it fires whenever a tracer is
-attached. Its values are the leading arguments that the note places in the registers of the calling
-convention, in their order, with 8 bytes each. Others cannot be read there, and are absent.
+attached. Its note says where its arguments are (usdt_operands.py), but not what they mean; for well-known
+probes that is in known_usdt.py.
 """
 
 from __future__ import annotations
@@ -13,29 +13,26 @@ import platform
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from jcollect.layout.record import WORDS_MAX
+from jcollect.layout.usdt import OPERAND_KIND_CONSTANT, OPERAND_LIMITS_MOST, OPERAND_LIMITS_MOST_STRINGS
 from jcollect.limits import MAX_LIBRARY_BYTES
 from jcollect.probes.elf import ET_DYN, ET_EXEC, SectionHeader, read_sections
 from jcollect.probes.faults import Faults
+from jcollect.probes.known_usdt import LENGTH_STRING, STRING, Argument, known_arguments
 from jcollect.probes.probe import MARK, Probe
-from jcollect.probes.site import Backing, Site
+from jcollect.probes.site import Backing, Site, SiteOperands
 from jcollect.probes.usdt_notes import Note, parse_notes
+from jcollect.probes.usdt_operands import Operand, OperandError, parse_operand, split_arguments
 from jcollect.procfs.mapped_file import MappedFiles, mapped
 from jcollect.procfs.maps import Mapping, MappingKey, read_maps
 from jcollect.procfs.process import Process
 from jprobe.v1 import probe_pb2
 
 _NOTES = ".note.stapsdt"
-# Registers with the first arguments, as notes name them, by machine.
-_REGISTERS = {
-    "x86_64": ("%rdi", "%rsi", "%rdx", "%rcx", "%r8", "%r9"),
-    "aarch64": ("x0", "x1", "x2", "x3", "x4", "x5", "x6", "x7"),
-}
 # Instructions that compilers emit at a probe, by machine. Any other bytes mean that the note is wrong.
 _NOPS = {"x86_64": (b"\x90", b"\x0f\x1f\x44\x00\x00"), "aarch64": (b"\x1f\x20\x03\xd5",)}
-_TYPES = {
-    "8": ("uint64", probe_pb2.VALUE_TYPE_UNSIGNED),
-    "-8": ("long", probe_pb2.VALUE_TYPE_LONG),
-}
+# Words of a mark: it has no thread ID.
+MOST_WORDS = WORDS_MAX - 1
 
 
 @dataclass(frozen=True)
@@ -110,10 +107,10 @@ def _bias_of(semaphores: Sequence[int], mappings: Sequence[Mapping]) -> int:
 
 
 def _probe(binary: UsdtBinary, note: Note, location: int, semaphore: int) -> Probe:
-    values = tuple(_values(note.arguments))
+    layout, values = _arguments(note)
     return Probe(
         # At least one word is read, even if the probe has no value.
-        site=Site(binary, location, semaphore, words=max(1, len(values))),
+        site=Site(binary, location, semaphore, max(1, len(values)), layout.strings, operands=layout),
         slot=None,
         provider=note.provider,
         name=note.name,
@@ -122,15 +119,53 @@ def _probe(binary: UsdtBinary, note: Note, location: int, semaphore: int) -> Pro
         class_loader_id=0,
         method=note.name,
         method_descriptor="",
-        values=values,
+        values=tuple(values),
     )
 
 
-def _values(arguments: str) -> Iterable[probe_pb2.Value]:
-    registers = _REGISTERS.get(platform.machine(), ())
-    for number, (argument, register) in enumerate(zip(arguments.split(), registers, strict=False), 1):
-        size, _, location = argument.partition("@")
-        if size not in _TYPES or location != register:
-            return
-        java_type, value_type = _TYPES[size]
-        yield probe_pb2.Value(name=f"arg{number}", java_type=java_type, type=value_type)
+def _arguments(note: Note) -> tuple[SiteOperands, list[probe_pb2.Value]]:
+    """Returns where the arguments are, and what they are. Those that a uprobe cannot see are left out."""
+    found: list[Operand | None] = []
+    for text in split_arguments(note.arguments)[:OPERAND_LIMITS_MOST]:
+        try:
+            found.append(parse_operand(text))
+        except OperandError:
+            found.append(None)
+    known = known_arguments(note.provider, note.name, len(found))
+    meanings = known or [Argument(f"arg{number}") for number in range(1, len(found) + 1)]
+    words: list[Operand] = []
+    values: list[probe_pb2.Value] = []
+    lengths: dict[int, Operand | None] = {}
+    at = 0
+    for meaning in meanings:
+        operand = found[at]
+        length = found[at + 1] if meaning.kind == LENGTH_STRING else None
+        at += meaning.operands
+        if operand is None or (meaning.kind == LENGTH_STRING and length is None) or len(words) == MOST_WORDS:
+            continue
+        is_string = meaning.kind in (LENGTH_STRING, STRING) and len(lengths) < OPERAND_LIMITS_MOST_STRINGS
+        if is_string:
+            lengths[len(words)] = length
+        words.append(operand)
+        values.append(_value(meaning.name, operand, is_string))
+    return _layout(words, lengths), values
+
+
+def _value(name: str, operand: Operand, is_string: bool) -> probe_pb2.Value:
+    if is_string:
+        return probe_pb2.Value(name=name, java_type="string", type=probe_pb2.VALUE_TYPE_STRING)
+    sign = "" if operand.is_signed else "u"
+    value_type = probe_pb2.VALUE_TYPE_LONG if operand.is_signed else probe_pb2.VALUE_TYPE_UNSIGNED
+    return probe_pb2.Value(name=name, java_type=f"{sign}int{8 * operand.width}", type=value_type)
+
+
+def _layout(words: Sequence[Operand], lengths: dict[int, Operand | None]) -> SiteOperands:
+    """Returns the operands of the words, followed by those of the lengths of strings."""
+    operands = list(words) or [Operand(OPERAND_KIND_CONSTANT, 8, False)]
+    length_of: dict[int, int] = {}
+    for word, length in lengths.items():
+        if length is not None:
+            length_of[word] = len(operands)
+            operands.append(length)
+    mask = sum(1 << word for word in lengths)
+    return SiteOperands(tuple(operands), max(1, len(words)), mask, length_of)

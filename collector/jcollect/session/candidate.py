@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from jcollect.control.lease import Lease
 from jcollect.limits import MAX_SHOWN_NAME
 from jcollect.probes.globs import matcher
-from jcollect.probes.probe import Wanted
+from jcollect.probes.probe import Probe, Wanted, is_mark
 from jcollect.probes.scan import Scan
 from jcollect.probes.scan_messages import unmatched
 from jcollect.shortened import shortened
@@ -25,16 +25,19 @@ class Candidate:
         lease: contextlib.ExitStack | None = None,
         selection: Lease | None = None,
         globs: Sequence[str] = (),
+        marks: Sequence[Probe] = (),
     ) -> None:
         """Takes over the scanned process. `name` is its main class or command. `lease` lasts for as long as
-        the process is attached to, and `selection` with it. `globs` are those of --probe.
+        the process is attached to, and `selection` with it. `globs` are those of --probe. `marks` are
+        USDT probes that are wanted whatever the globs say.
 
         Raises JcollectError if the process has exited.
         """
         self.process = scan.process
         self.scan = scan
         self.name = shortened(name, MAX_SHOWN_NAME)
-        self.wanted = wanted
+        self.marks = marks
+        self.wanted = (lambda probe: is_mark(probe) or wanted(probe)) if marks else wanted
         self.selection = selection
         self._globs = globs
         self.matches = matcher(globs)

@@ -23,7 +23,8 @@ class TargetOptions:
     """Selects processes and probes. `names` and `globs` are globs; `every` selects all processes; `below`
     selects the JVMs with an agent that the process of this PID has started, and itself; `wait` allows a PID
     that has no matching probes yet. `limits` are asked for with `selectors`. With `held`, the programs
-    have not begun, nor loaded their classes, when the selectors are selected."""
+    have not begun, nor loaded their classes, when the selectors are selected. `jvm` are kinds of JVM_EVENTS
+    (session/marks.py), and `usdt` globs of "provider:name"; these probes are wanted whatever `globs` say."""
 
     pids: Sequence[int]
     names: Sequence[str] = ()
@@ -34,6 +35,13 @@ class TargetOptions:
     below: int | None = None
     limits: Limits = Limits()  # noqa: RUF009
     held: bool = False
+    jvm: Sequence[str] = ()
+    usdt: Sequence[str] = ()
+
+    @property
+    def has_marks(self) -> bool:
+        """True if other USDT probes than those of jprobe are wanted."""
+        return bool(self.jvm or self.usdt)
 
     @property
     def is_open(self) -> bool:

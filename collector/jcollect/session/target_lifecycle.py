@@ -155,7 +155,9 @@ class TargetLifecycle:
         try:
             if self._tracee is None:
                 candidate = self.candidate
-                self._tracee = self._session.join(candidate.scan, self._is_wanted, candidate.name)
+                self._tracee = self._session.join(
+                    candidate.scan, self._is_wanted, candidate.name, candidate.marks
+                )
                 # The tracee rescans. The first scan would keep every probe, also those that are not wanted.
                 candidate.scan = Scan(candidate.process)
             elif not self.is_attached:

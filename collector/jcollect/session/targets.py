@@ -17,13 +17,14 @@ from jcollect.limits import MAX_SHOWN_NAME
 from jcollect.probes.globs import matcher, names_matcher
 from jcollect.probes.host import Host, HostProcess
 from jcollect.probes.live import not_retired
-from jcollect.probes.probe import Wanted
+from jcollect.probes.probe import Probe, Wanted
 from jcollect.probes.scan import NothingYetError, Scan, scan, scan_traceable
 from jcollect.procfs.process import Process
 from jcollect.procfs.reader_process import cpu_seconds
 from jcollect.procfs.status import is_descendant
 from jcollect.session.candidate import Candidate
 from jcollect.session.loading import Loading
+from jcollect.session.marks import find_marks
 from jcollect.session.missing_name import MissingName
 from jcollect.session.options import TargetOptions
 from jcollect.session.process_lines import ProcessLines
@@ -231,7 +232,8 @@ class Targets:
                 selection = self._select(process, lease) if may_select else None
                 wanted = self._matches if selection is None else self._wanted(selection)
                 found = self._scan_given(process) if is_given else scan(process, self.lines.about(process))
-                return Candidate(found, name, wanted, lease.pop_all(), selection, self.options.globs)
+                marks = self._marks(process)
+                return Candidate(found, name, wanted, lease.pop_all(), selection, self.options.globs, marks)
         finally:
             loaded = _LOAD_CPU_SECONDS if may_select and self.options.selectors else 0.0
             self.budgets.charge_new(process.owner, cpu_seconds() - used + loaded)
@@ -239,7 +241,7 @@ class Targets:
     def _scan_given(self, process: Process) -> Scan:
         """Scans a process. Raises JcollectError if it has no probes yet and they are not waited for."""
         warn_of_it = self.lines.about(process)
-        if self.options.wait or self.options.selectors:
+        if self.options.wait or self.options.selectors or self.options.has_marks:
             return scan(process, warn_of_it)
         try:
             found = scan_traceable(process, warn_of_it)
@@ -251,6 +253,10 @@ class Targets:
             return found
         except NothingYetError as error:
             raise JcollectError(with_clause(error.message, "add --wait to wait for probes")) from None
+
+    def _marks(self, process: Process) -> list[Probe]:
+        """Returns the wanted USDT probes besides those of jprobe. Raises JcollectError."""
+        return find_marks(process, self.options.jvm, self.options.usdt, self.lines.about(process))
 
     def _wanted(self, selection: Lease) -> Wanted:
         return lambda probe: self._matches(probe) and selection.selected.has(probe)

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import errno
 import mmap
 import os
+import struct
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from jcollect.errors import JcollectError
 from jcollect.layout.record import ProbeCounts
-from jcollect.sources.bpf.bpf_syscalls import BPF_TRACE_UPROBE_MULTI
+from jcollect.probes.site import SiteOperands
+from jcollect.sources.bpf.bpf_syscalls import BPF_TRACE_UPROBE_MULTI, update_hash
 from jcollect.sources.bpf.compilation import Compilation
+from jcollect.sources.bpf.cookie import OPERANDS_BYTES, packed_operands
 from jcollect.sources.bpf.kernel import Kernel
 
+# The programs for stubs, and for marks of any program.
+STUB_FIRED, MARK_FIRED = "probe_fired", "mark_fired"
+# Number of marks that are described at a time.
+MOST_MARKS = 16384
+_ID = struct.Struct("<I")
 # One row per possible CPU, one column per probe; written by the BPF program.
 COUNTS = np.dtype(ProbeCounts)
 # Maximum size of all counters. The kernel keeps them in memory, used or not: 128 CPUs and 200,000 probes
@@ -52,6 +62,9 @@ class BpfPrograms:
             # Do this before waiting for the compiler: it fails at once on a kernel that is too old.
             self.ring_fd = self._kept(self.kernel.create_ring_buffer("events", self.ring_bytes))
             counters = self._kept(self.kernel.create_array("counters", COUNTS.itemsize, capacity * rows))
+            self._arguments = self._kept(
+                self.kernel.create_hash("arguments", _ID.size, OPERANDS_BYTES, MOST_MARKS)
+            )
             self._program = compilation.result()
             self._memory = mmap.mmap(counters, _page_aligned(size), mmap.MAP_SHARED, mmap.PROT_READ)
         except BaseException:
@@ -59,18 +72,30 @@ class BpfPrograms:
             raise
         finally:
             compilation.close()
-        self._maps = (self.ring_fd, counters)
+        self._maps = (self.ring_fd, counters, self._arguments)
         self._numbers = (capacity, rows - 1, *own_pid_namespace())
         self._counts = np.frombuffer(self._memory, COUNTS, capacity * rows).reshape(rows, capacity)
 
-    def load_for_uprobe_multi(self) -> int:
-        """Returns the program's descriptor. Kernels without such links may load it as well. Raises
-        JcollectError."""
-        return self._load("probe_fired", BPF_TRACE_UPROBE_MULTI)
+    def load_for_uprobe_multi(self, function: str = STUB_FIRED) -> int:
+        """Returns the descriptor of the program for stubs, or MARK_FIRED. Kernels without such links may load
+        it as well. Raises JcollectError."""
+        return self._load(function, BPF_TRACE_UPROBE_MULTI)
 
-    def load_for_perf_event(self) -> int:
-        """Returns the program's descriptor. Raises JcollectError."""
-        return self._load("probe_fired")
+    def load_for_perf_event(self, function: str = STUB_FIRED) -> int:
+        """Returns the descriptor of the program for stubs, or MARK_FIRED. Raises JcollectError."""
+        return self._load(function)
+
+    def describe_mark(self, number: int, operands: SiteOperands) -> None:
+        """Tells MARK_FIRED where the arguments of the probe with this ID are. Raises JcollectError if there
+        are too many."""
+        try:
+            update_hash(self._arguments, _ID.pack(number), packed_operands(operands))
+        except OSError as error:
+            if error.errno != errno.E2BIG:
+                raise
+            raise JcollectError(
+                f"cannot attach to more than {MOST_MARKS:,} USDT probes; choose fewer with --probe"
+            ) from None
 
     def load_empty_for_uprobe_multi(self) -> int:
         """Returns the descriptor of a program that does nothing, to try attach points. Raises

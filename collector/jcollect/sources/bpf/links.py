@@ -24,7 +24,7 @@ from jcollect.procfs.mapped_answer import FileState
 from jcollect.procfs.reasons import is_passing
 from jcollect.sources.base import Armed
 from jcollect.sources.bpf.attach_point import find_attach_point
-from jcollect.sources.bpf.bpf_programs import BpfPrograms
+from jcollect.sources.bpf.bpf_programs import MARK_FIRED, BpfPrograms
 from jcollect.sources.bpf.bpf_syscalls import link_perf_event
 from jcollect.sources.bpf.cookie import cookie_of
 from jcollect.sources.bpf.kernel import UPROBE_MULTI as UPROBE_MULTI
@@ -85,6 +85,8 @@ class Linker:
         self._links: list[Links] = []
         self._links_lock = threading.Lock()
         self._point = 0
+        self._programs = programs
+        self._mark_program: int | None = None
         self.link_type = PERF_EVENT
         if link_type != PERF_EVENT:
             self._program = programs.load_for_uprobe_multi()
@@ -99,6 +101,9 @@ class Linker:
     def link(self, ids: Sequence[int], sites: Sequence[Site]) -> Links:
         """Attaches the BPF program to sites of one binary, whose firings carry the IDs. For any thread.
         Raises JcollectError."""
+        for number, site in zip(ids, sites, strict=True):
+            if site.operands is not None:
+                self._programs.describe_mark(number, site.operands)
         links = self._link([cookie_of(*each) for each in zip(ids, sites, strict=True)], sites)
         with self._links_lock:
             self._links = [each for each in self._links if each.fast] + [links]
@@ -123,7 +128,7 @@ class Linker:
         point = self._point if is_fast and not _may_fork(sites[0].binary) else 0
         has_semaphores = any(site.semaphore for site in sites)
         descriptor = self._kernel.link_uprobe_multi(
-            self._program,
+            self._program_for(sites),
             file,
             [site.location + point for site in sites],
             [site.semaphore for site in sites] if has_semaphores else None,
@@ -135,7 +140,22 @@ class Linker:
             [descriptor], point, fast, closing_seconds=_SECONDS_A_LINK + fast * _SECONDS_A_FAST_PROBE
         )
 
+    def _program_for(self, sites: Sequence[Site]) -> int:
+        """Returns the program for sites of one binary, which are all stubs, or all marks with operands.
+        Raises JcollectError."""
+        if sites[0].operands is None:
+            return self._program
+        with self._links_lock:
+            if self._mark_program is None:
+                is_multi = self.link_type == UPROBE_MULTI
+                load = (
+                    self._programs.load_for_uprobe_multi if is_multi else self._programs.load_for_perf_event
+                )
+                self._mark_program = load(MARK_FIRED)
+            return self._mark_program
+
     def _link_perf_events(self, cookies: Sequence[int], sites: Sequence[Site], file: str) -> Links:
+        program = self._program_for(sites)
         _allow_open_files(len(sites))
         descriptors: list[int] = []
         try:
@@ -145,7 +165,7 @@ class Linker:
                 )
                 try:
                     # The link keeps the event.
-                    descriptors.append(link_perf_event(self._program, event, cookie))
+                    descriptors.append(link_perf_event(program, event, cookie))
                 finally:
                     os.close(event)
         except BaseException:

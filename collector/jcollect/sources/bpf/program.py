@@ -30,9 +30,9 @@ class Source(NamedTuple):
 
 EVENTS = Source(
     "events.c",
-    ("events", "counters"),
+    ("events", "counters", "arguments"),
     ("probes", "row mask", "device of the PID namespace", "inode of the PID namespace"),
-    ("probe_fired", "do_nothing"),
+    ("probe_fired", "mark_fired", "do_nothing"),
 )
 THREADS = Source(
     "threads.c",
