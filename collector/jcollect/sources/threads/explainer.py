@@ -155,6 +155,9 @@ class CallExplainer:
         pause = _PAUSE_SECONDS
         while not self._stop.wait(pause):
             with self._lock:
+                # `close` does not wait for ever.
+                if self._stop.is_set():
+                    return
                 pause = _PAUSE_SECONDS if self._ring.used() > _FEW_BYTES else _QUIET_PAUSE_SECONDS
                 self._read()
 

@@ -7,6 +7,8 @@
 
 /* STEPS: marks that are looked through, at most. */
 enum { OFFSETS = 32, SPANS = 16, STEPS = 4096 };
+/* Of a record in the ring buffer, with its header: a power of two. */
+#define RECORD_STEP (RING_HEADER_SIZE + THREAD_RECORD_SIZE)
 /* The clock that a call reads and that of the kernel differ by less, ns. */
 #define CLOCK_SLACK 5000
 
@@ -72,17 +74,18 @@ static struct thread_mark *append(struct threads *threads, uint32_t tid, uint64_
 	return mark;
 }
 
-/* Returns the last mark of a thread; makes one, with a state from the beginning of time, if there
- * is none. */
-static struct thread_mark *last_mark(struct threads *threads, uint32_t tid, unsigned state)
+/* Returns the last mark of the record's thread; makes one, with a state from the beginning of time,
+ * if there is none. Of a thread whose marks were overwritten, nothing before the record is known.
+ */
+static struct thread_mark *last_mark(struct threads *threads, const struct thread_record *record,
+				     unsigned state)
 {
-	uint64_t last = threads->last[tid];
+	uint64_t last = threads->last[record->tid];
 	struct thread_mark *mark;
 
 	if (is_there(threads, last))
 		return &threads->marks[last & threads->mask];
-	mark = append(threads, tid, 0);
-	/* Of a thread whose marks were overwritten, the time before is not known. */
+	mark = append(threads, record->tid, last ? record->time : 0);
 	mark->state = (uint16_t)(last ? THREAD_STATE_UNKNOWN : state);
 	return mark;
 }
@@ -189,10 +192,10 @@ static void leave(struct threads *threads, const struct thread_record *record)
 
 	/* The first record of a thread: it may have got its CPU after its process is watched. */
 	if (at && at < record->time) {
-		last_mark(threads, record->tid, THREAD_STATE_UNKNOWN);
+		last_mark(threads, record, THREAD_STATE_UNKNOWN);
 		append(threads, record->tid, at)->state = THREAD_STATE_ON;
 	}
-	mark = last_mark(threads, record->tid, THREAD_STATE_ON);
+	mark = last_mark(threads, record, THREAD_STATE_ON);
 
 	if (mark->state == THREAD_STATE_ON) {
 		/* Unless the mark is of a fault or a system call, the thread has begun to run
@@ -219,13 +222,13 @@ static void leave(struct threads *threads, const struct thread_record *record)
 static void wake(struct threads *threads, const struct thread_record *record)
 {
 	/* A thread that is woken before it has given up its CPU goes on. */
-	if (last_mark(threads, record->tid, THREAD_STATE_OFF)->state == THREAD_STATE_OFF)
+	if (last_mark(threads, record, THREAD_STATE_OFF)->state == THREAD_STATE_OFF)
 		append(threads, record->tid, record->time)->state = THREAD_STATE_QUEUED;
 }
 
 static void begin_to_run(struct threads *threads, const struct thread_record *record)
 {
-	unsigned state = last_mark(threads, record->tid, THREAD_STATE_QUEUED)->state;
+	unsigned state = last_mark(threads, record, THREAD_STATE_QUEUED)->state;
 	struct thread_mark *mark = append(threads, record->tid, record->time);
 
 	if (state != THREAD_STATE_QUEUED) {
@@ -238,7 +241,7 @@ static void begin_to_run(struct threads *threads, const struct thread_record *re
 /* Changes the last mark only: no total changes. */
 static void begin_syscall(struct threads *threads, const struct thread_record *record)
 {
-	struct thread_mark *mark = last_mark(threads, record->tid, THREAD_STATE_ON);
+	struct thread_mark *mark = last_mark(threads, record, THREAD_STATE_ON);
 
 	mark->entered = record->time;
 	mark->entered_number = record->number;
@@ -246,7 +249,7 @@ static void begin_syscall(struct threads *threads, const struct thread_record *r
 
 static void end_syscall(struct threads *threads, const struct thread_record *record)
 {
-	struct thread_mark *mark = last_mark(threads, record->tid, THREAD_STATE_ON);
+	struct thread_mark *mark = last_mark(threads, record, THREAD_STATE_ON);
 
 	/* A trap of a uprobe, or one that has begun before its process was watched. */
 	if (!mark->entered)
@@ -278,7 +281,7 @@ void jprobe_add_thread_record(struct threads *threads, const struct thread_recor
 		begin_to_run(threads, record);
 		break;
 	case THREAD_KIND_FAULT:
-		last_mark(threads, record->tid, THREAD_STATE_ON);
+		last_mark(threads, record, THREAD_STATE_ON);
 		append(threads, record->tid, record->time)->faults++;
 		break;
 	case THREAD_KIND_ENTERED:
@@ -297,7 +300,9 @@ int jprobe_read_threads(struct threads *threads, const struct ring_memory *ring)
 	uint64_t at = __atomic_load_n(ring->consumer, __ATOMIC_RELAXED);
 	uint64_t end = __atomic_load_n(ring->producer, __ATOMIC_ACQUIRE);
 
-	if (at % 8 || end - at > ring->bytes)
+	/* All records have the same size, of which the ring buffer's is a multiple: each is in one
+	 * piece. */
+	if (at % RECORD_STEP || end - at > ring->bytes)
 		return DRAIN_TORN;
 	while (at != end) {
 		const struct ring_header *header =
@@ -310,7 +315,6 @@ int jprobe_read_threads(struct threads *threads, const struct ring_memory *ring)
 			__atomic_store_n(ring->consumer, at, __ATOMIC_RELEASE);
 			return DRAIN_MORE;
 		}
-		/* All records have the same size, of which the ring buffer's is a multiple. */
 		if (step > end - at || length != THREAD_RECORD_SIZE) {
 			__atomic_store_n(ring->consumer, at, __ATOMIC_RELEASE);
 			return DRAIN_TORN;
@@ -389,8 +393,12 @@ static int totals_at(const struct threads *threads, uint64_t last, uint64_t time
 			if (later == number || !later ||
 			    mark_at(threads, later)->state != THREAD_STATE_ON)
 				return 0;
-			*totals = *mark_at(threads, later);
-			totals->on -= totals->time - time;
+			/* What was counted until the later mark may have happened in the call. */
+			totals->on = mark_at(threads, later)->on;
+			totals->queued = mark_at(threads, later)->queued;
+			totals->off = mark_at(threads, later)->off;
+			totals->on -= mark_at(threads, later)->time - time;
+			totals->state = THREAD_STATE_ON;
 			totals->time = time;
 		}
 	}
