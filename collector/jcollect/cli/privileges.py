@@ -28,6 +28,9 @@ NEEDED = {
     "top --select": TRACING | COMMANDING,
     "hist --select": TRACING | COMMANDING,
     "convert": frozenset[int](),
+    "diff": frozenset[int](),
+    "exceptions": frozenset[int](),
+    "exceptions --select": TRACING | COMMANDING,
     "find": COMMANDING,
     "hist": frozenset[int](),
     "observe": frozenset[int](),
@@ -40,8 +43,12 @@ NEEDED = {
     "run": TRACING | COMMANDING,
     "select": COMMANDING,
     "set": COMMANDING,
+    "slow": frozenset[int](),
+    "slow --select": TRACING | COMMANDING,
     "status": COMMANDING,
     "top": frozenset[int](),
+    "tree": frozenset[int](),
+    "tree --select": TRACING | COMMANDING,
     "unselect": COMMANDING,
 }
 
@@ -62,6 +69,8 @@ _FILES = frozenset((cap.DAC_READ_SEARCH,)) | _OTHERS
 _KEPT = {
     "attach": _ATTACH | _GROUPS,
     "convert": _FILES,
+    "diff": _FILES,
+    "exceptions": _ATTACH,  # Without --select only _CLIENT.
     "find": _COMMANDING_WELL,
     "hist": _ATTACH,  # Without --select only _CLIENT.
     "observe": _ATTACH,  # Without --select only _CLIENT.
@@ -73,8 +82,10 @@ _KEPT = {
     "run": NEEDED["run"] | _TRACING_WELL | _COMMANDING_WELL | _OTHERS | _GROUPS,
     "select": _COMMANDING_WELL,
     "set": _COMMANDING_WELL,
+    "slow": _ATTACH,  # Without --select only _CLIENT.
     "status": _COMMANDING_WELL | _OTHERS,
     "top": _ATTACH,  # Without --select only _CLIENT.
+    "tree": _ATTACH,  # Without --select only _CLIENT.
     "unselect": _COMMANDING_WELL,
 }
 

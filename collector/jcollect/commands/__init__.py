@@ -23,6 +23,8 @@ from jcollect.procfs.capabilities import SYS_PTRACE
 _VERBS = {
     "attach": ("attach", "attach"),
     "convert": ("convert", "convert"),
+    "diff": ("diff", "diff"),
+    "exceptions": ("exceptions", "exceptions"),
     "find": ("find", "find"),
     "hist": ("hist", "hist"),
     "observe": ("observe", "observe"),
@@ -34,8 +36,10 @@ _VERBS = {
     "run": ("run", "run"),
     "select": ("select", "select"),
     "set": ("set", "set_gates"),
+    "slow": ("slow", "slow"),
     "status": ("status", "status"),
     "top": ("top", "top"),
+    "tree": ("tree", "tree"),
     "unselect": ("unselect", "unselect"),
 }
 
