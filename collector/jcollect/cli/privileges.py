@@ -33,6 +33,7 @@ NEEDED = {
     "exceptions --select": TRACING | COMMANDING,
     "find": COMMANDING,
     "hist": frozenset[int](),
+    "jvm": TRACING,
     "observe": frozenset[int](),
     "probes": READING,
     "ps": READING,
@@ -73,6 +74,7 @@ _KEPT = {
     "exceptions": _ATTACH,  # Without --select only _CLIENT.
     "find": _COMMANDING_WELL,
     "hist": _ATTACH,  # Without --select only _CLIENT.
+    "jvm": _ATTACH,
     "observe": _ATTACH,  # Without --select only _CLIENT.
     "probes": _READING_WELL,
     "ps": _READING_WELL,

@@ -27,6 +27,7 @@ _VERBS = {
     "exceptions": ("exceptions", "exceptions"),
     "find": ("find", "find"),
     "hist": ("hist", "hist"),
+    "jvm": ("jvm", "jvm"),
     "observe": ("observe", "observe"),
     "probes": ("probes", "probes"),
     "ps": ("ps", "ps"),
