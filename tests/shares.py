@@ -106,5 +106,7 @@ def run_shares(
                 truths[int(number)] = Truth(kind, *map(int, values))
     events: dict[int, list[dict[str, Any]]] = {}
     for event in map(json.loads, lines):
-        events.setdefault(event["value"], []).append(event)
+        # The others are those of the JVM's safepoints.
+        if event["kind"] == "return":
+            events.setdefault(event["value"], []).append(event)
     return Shares(truths, events, status)

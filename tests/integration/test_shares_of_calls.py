@@ -28,6 +28,9 @@ def check(shares: Shares, kinds: list[tuple[str, int]]) -> None:
         # The kernel reports some switches to no tracepoint: the calls are unknown, and not wrong. On a busy
         # machine they are more than the usual 1%.
         assert len(explained) >= 0.5 * len(calls), kind
+        if kind == "faults":
+            # They take 3 ms, less than asking the kernel may add.
+            continue
         errors = shares.errors(kind)
         assert max(errors.values()) < shares.most_error(kind), (kind, errors)
         for _, event in calls:
@@ -46,6 +49,11 @@ def check_details(shares: Shares) -> None:
         assert truth.off_cpu <= parts["syscall_ns"] + 200_000
         if "on_cpu_ns" in parts:
             assert parts["voluntary_switches"] >= 1
+    for truth, event in shares.of_kind("collect"):
+        parts = event["explain"]
+        assert 0 < parts["pause_ns"] < truth.duration
+        assert parts["pause"]
+    assert all(event["explain"]["pause_ns"] == 0 for _, event in shares.of_kind("spin"))
     for kind, most in (("outer", 2), ("recurse", 5)):
         for number in [number for number, truth in shares.truths.items() if truth.kind == kind]:
             events = shares.events[number]
@@ -97,9 +105,10 @@ def test_of_a_virtual_thread_nothing_is_known_that_its_carrier_did(targets: Path
             target.wait_for_line("done")
             status = run(JCOLLECT, "status", target.pid).stdout
             finish(collector)
-            events = [json.loads(line) for line in collector.out]
+            events = [event for event in map(json.loads, collector.out) if event["kind"] == "return"]
     assert len(events) == 25
-    assert all("explain" not in event for event in events)
+    # The pauses are those of the whole JVM.
+    assert {*()}.union(*(event["explain"] for event in events)) <= {"pause_ns", "pause"}
     assert re.search(
         r"^explained: 0 calls, 25 unknown; [\d,]+ records of threads read, 0 lost$", status, re.M
     )

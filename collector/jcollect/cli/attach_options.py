@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from jcollect.cli.access_options import OWNER_ONLY, ServerAccess
 from jcollect.cli.export_options import ExportOptions
+from jcollect.cli.report import Report
+from jcollect.console import Stdout
 from jcollect.hub.stream_options import EVERYTHING, StreamOptions
 from jcollect.session.options import SessionSettings, TargetOptions
 
@@ -54,7 +57,14 @@ class Recorded:
         return self.rotate_size is not None or self.rotate_every is not None
 
 
-Output = str | Table | Histograms | Recorded
+@dataclass(frozen=True)
+class Reported:
+    """A report that is made of the events: `make` returns it, given its output."""
+
+    make: Callable[[Stdout], Report]
+
+
+Output = str | Table | Histograms | Recorded | Reported
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,14 @@ def run_own_collector(
         )
     with _listening(address) as listen:
         options = AttachOptions(
-            targets=TargetOptions((int(address),), globs=globs, selectors=selectors, jvm=jvm, usdt=usdt),
+            targets=TargetOptions(
+                (int(address),),
+                globs=globs,
+                selectors=selectors,
+                jvm=jvm,
+                usdt=usdt,
+                pauses="pauses" in explain,
+            ),
             settings=SessionSettings(
                 max_events=max_events,
                 max_overhead=max_overhead,

@@ -1,10 +1,10 @@
-"""Starts the printer of a collector: events, tables or histograms."""
+"""Starts the printer of a collector: events, tables, histograms or reports."""
 
 from __future__ import annotations
 
 from typing import Protocol
 
-from jcollect.cli.attach_options import Histograms, Output, Recorded, Table
+from jcollect.cli.attach_options import Histograms, Output, Recorded, Reported, Table
 from jcollect.console import Stdout, terminal_columns
 from jcollect.hub.stream_options import EVERYTHING, StreamOptions
 from jcollect.session.session import Session
@@ -38,10 +38,10 @@ def start_printer(
     source: str = "",
     stream: StreamOptions = EVERYTHING,
 ) -> Printer | None:
-    """Starts to print events in a format to `out`, or tables of methods or histograms to stdout, or to
-    record events; None for none of them. `source` names what is recorded; `stream` says which events are
-    printed. With `json_strings`, 64-bit numbers in JSON are strings. Raises JcollectError if no thread can
-    be started, or no recording created."""
+    """Starts to print events in a format to `out`, or tables of methods, histograms or a report to stdout,
+    or to record events; None for none of them. `source` names what is recorded; `stream` says which events
+    are printed. With `json_strings`, 64-bit numbers in JSON are strings. Raises JcollectError if no thread
+    can be started, or no recording created."""
     if output is None:
         return None
     hub, failures = session.hub, session.failures
@@ -75,6 +75,10 @@ def start_printer(
         from jcollect.cli.record_printer import RecordPrinter
 
         return RecordPrinter(session, output, source, stream)
+    if isinstance(output, Reported):
+        from jcollect.cli.report_printer import ReportPrinter
+
+        return ReportPrinter(hub, output.make, failures, stop, out, stream)
     if isinstance(output, Table):
         from jcollect.cli.method_printer import MethodPrinter
 

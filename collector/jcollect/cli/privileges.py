@@ -28,8 +28,12 @@ NEEDED = {
     "top --select": TRACING | COMMANDING,
     "hist --select": TRACING | COMMANDING,
     "convert": frozenset[int](),
+    "diff": frozenset[int](),
+    "exceptions": frozenset[int](),
+    "exceptions --select": TRACING | COMMANDING,
     "find": COMMANDING,
     "hist": frozenset[int](),
+    "jvm": TRACING,
     "observe": frozenset[int](),
     "probes": READING,
     "ps": READING,
@@ -40,8 +44,12 @@ NEEDED = {
     "run": TRACING | COMMANDING,
     "select": COMMANDING,
     "set": COMMANDING,
+    "slow": frozenset[int](),
+    "slow --select": TRACING | COMMANDING,
     "status": COMMANDING,
     "top": frozenset[int](),
+    "tree": frozenset[int](),
+    "tree --select": TRACING | COMMANDING,
     "unselect": COMMANDING,
 }
 
@@ -62,8 +70,11 @@ _FILES = frozenset((cap.DAC_READ_SEARCH,)) | _OTHERS
 _KEPT = {
     "attach": _ATTACH | _GROUPS,
     "convert": _FILES,
+    "diff": _FILES,
+    "exceptions": _ATTACH,  # Without --select only _CLIENT.
     "find": _COMMANDING_WELL,
     "hist": _ATTACH,  # Without --select only _CLIENT.
+    "jvm": _ATTACH,
     "observe": _ATTACH,  # Without --select only _CLIENT.
     "probes": _READING_WELL,
     "ps": _READING_WELL,
@@ -73,8 +84,10 @@ _KEPT = {
     "run": NEEDED["run"] | _TRACING_WELL | _COMMANDING_WELL | _OTHERS | _GROUPS,
     "select": _COMMANDING_WELL,
     "set": _COMMANDING_WELL,
+    "slow": _ATTACH,  # Without --select only _CLIENT.
     "status": _COMMANDING_WELL | _OTHERS,
     "top": _ATTACH,  # Without --select only _CLIENT.
+    "tree": _ATTACH,  # Without --select only _CLIENT.
     "unselect": _COMMANDING_WELL,
 }
 

@@ -111,7 +111,7 @@ def explain_option(command: _Command) -> _Command:
         metavar="PARTS",
         help="Say for each call where its time went. PARTS, separated by commas: cpu (on a CPU, in the run "
         "queue, off the CPU), faults (page faults), syscalls (system calls; slows down those of the whole "
-        "machine), all.",
+        "machine), pauses (of the JVM), all.",
     )(command)
 
 

@@ -23,8 +23,11 @@ from jcollect.procfs.capabilities import SYS_PTRACE
 _VERBS = {
     "attach": ("attach", "attach"),
     "convert": ("convert", "convert"),
+    "diff": ("diff", "diff"),
+    "exceptions": ("exceptions", "exceptions"),
     "find": ("find", "find"),
     "hist": ("hist", "hist"),
+    "jvm": ("jvm", "jvm"),
     "observe": ("observe", "observe"),
     "probes": ("probes", "probes"),
     "ps": ("ps", "ps"),
@@ -34,8 +37,10 @@ _VERBS = {
     "run": ("run", "run"),
     "select": ("select", "select"),
     "set": ("set", "set_gates"),
+    "slow": ("slow", "slow"),
     "status": ("status", "status"),
     "top": ("top", "top"),
+    "tree": ("tree", "tree"),
     "unselect": ("unselect", "unselect"),
 }
 

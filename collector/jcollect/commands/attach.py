@@ -143,6 +143,7 @@ def attach(
             limits=limits,
             jvm=jvm,
             usdt=usdt,
+            pauses="pauses" in explain,
         ),
         settings=SessionSettings(
             capacity=max_probes,

@@ -1,8 +1,8 @@
 """Nests calls: finds for each call of a thread the call that made it.
 
-Only traced methods are known, so the caller is the innermost traced call that was running. Times have errors:
-the probe at the end of a call fires a little after it. A call therefore belongs to the one that covers its
-middle, and is cut to fit into it.
+Only traced methods are known, so the caller is the innermost traced call that was running. view/nesting.py
+has the rule. Calls whose start was not measured seem to end when their probe fires, a little after it: they
+are cut to fit into their callers.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import numpy as np
 from jcollect.convert.backwards import Backwards, Lost
 from jcollect.probes.probe import TIMED_KINDS
 from jcollect.sources.columns import Batch
+from jcollect.view.nesting import begins_after, spans_of, thread_key
 
 # Deeper calls count as calls of the one at this depth.
 MOST_DEPTH = 1024
@@ -63,26 +64,24 @@ class Nesting:
         used = np.unique(c.probe).tolist()
         pids = {number: probes[number].pid for number in used if probes[number].kind in TIMED_KINDS}
         calls = []
+        spans = spans_of(c)
         rows = zip(
             range(len(c) - 1, -1, -1), c.probe[::-1].tolist(), c.tid[::-1].tolist(), c.thread[::-1].tolist(),
-            c.time_unix_nanos[::-1].tolist(), c.duration_nanos[::-1].tolist(), strict=True,
+            spans.starts[::-1], spans.ends[::-1], c.duration_nanos[::-1].tolist(), strict=True,
         )  # fmt: skip
-        for index, probe, tid, thread, end, duration in rows:
+        for index, probe, tid, thread, start, end, duration in rows:
             pid = pids.get(probe)
             if pid is None:
                 continue
-            calls.append(self._nested(probe, pid, tid, thread, end, duration, index))
+            calls.append(self._nested(probe, pid, tid, thread, start, end, duration, index))
         return calls
 
     def _nested(
-        self, probe: int, pid: int, tid: int, thread: int, end: int, duration: int, index: int
+        self, probe: int, pid: int, tid: int, thread: int, start: int, end: int, duration: int, index: int
     ) -> Call:
-        # Threads without a Java ID, of marks, are known by their kernel's.
-        stack = self._stack((pid, thread or -tid), end)
-        start = max(end - duration, 0)
-        middle = end - duration // 2
+        stack = self._stack(thread_key(pid, tid, thread), end)
         following = None
-        while stack and middle <= stack[-1].start:
+        while stack and not begins_after(stack[-1].start, start, end):
             following = stack.pop()
         if following is not None:
             # It has ended when the call after it, within the same one, begins.

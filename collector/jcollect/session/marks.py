@@ -16,21 +16,31 @@ from jcollect.probes.usdt import read_usdt_probes
 from jcollect.procfs.jvm import command_line, is_libjvm
 from jcollect.procfs.maps import Mapping, read_maps
 from jcollect.procfs.process import Process
-from jcollect.session.marks_of_jvm import JVM_EVENTS
+from jcollect.session.marks_of_jvm import JVM_EVENTS, PAUSES
 
 Warn = Callable[[str], None]
 # Maximum number of files of one process that are searched for marks.
 MOST_FILES = 1024
 
 
-def find_marks(process: Process, jvm: Sequence[str], usdt: Sequence[str], warn: Warn) -> list[Probe]:
+def find_marks(
+    process: Process, jvm: Sequence[str], usdt: Sequence[str], warn: Warn, pauses: bool = False
+) -> list[Probe]:
     """Returns the probes of these kinds of JVM_EVENTS, and those that one of the globs of "provider:name"
-    matches. Raises JcollectError if one of them finds nothing, or the process cannot be read."""
-    if not jvm and not usdt:
+    matches. With `pauses`, those of PAUSES as well, if the process is a JVM that has them. Raises
+    JcollectError if one of the kinds or globs finds nothing, or the process cannot be read."""
+    if not jvm and not usdt and not pauses:
         return []
     try:
         mappings = read_maps(process)
-        found = _jvm_probes(process, mappings, jvm, warn) if jvm else []
+        found = []
+        try:
+            kinds = tuple(dict.fromkeys((*jvm, *(PAUSES if pauses else ()))))
+            found = _jvm_probes(process, mappings, kinds, warn) if kinds else []
+        except JcollectError as error:
+            if jvm:
+                raise
+            warn(f"{error.message}; pauses of its JVM are not known")
         return found + (_marks(process, mappings, usdt, warn) if usdt else [])
     except OSError as error:
         raise process.explain(error, "USDT probes") from None
@@ -106,8 +116,8 @@ def _read(process: Process, path: str, warn: Warn) -> list[Probe]:
     if faults.count:
         name, reason = faults.first[0]
         warn(
-            f"PID {process.pid}: cannot use {faults.count:,} of the USDT probes of {printable(path)}, such as "
-            f"{name}: {reason}"
+            f"PID {process.pid}: cannot use {faults.count:,} of the USDT probes of {printable(path)}, such "
+            f"as {name}: {reason}"
         )
     return probes
 

@@ -24,3 +24,5 @@ JVM_EVENTS: Final = {
     "alloc": JvmEvents(("hotspot:object__alloc",), "ExtendedDTraceProbes", "DTraceAllocProbes"),
     "vmops": JvmEvents(("hotspot:vmops__begin", "hotspot:vmops__end")),
 }
+# Kinds that make up the pauses of calls.
+PAUSES: Final = ("safepoint", "vmops")

@@ -12,8 +12,9 @@ from jcollect.sources.recorder import Recorder
 # How events get to jcollect. DIRECT: through memory that a process with an agent shares with it. KERNEL: by a
 # trap and the BPF ring buffer. AUTO_LANE takes DIRECT for the probes of agents where that is possible.
 AUTO_LANE, DIRECT, KERNEL = LANES = ("auto", "direct", "kernel")
-# What can be explained of a call: time on a CPU, in the run queue and off the CPU; page faults; system calls.
-PARTS = ("cpu", "faults", "syscalls")
+# What can be explained of a call: time on a CPU, in the run queue and off the CPU; page faults; system
+# calls; pauses of the JVM.
+PARTS = ("cpu", "faults", "syscalls", "pauses")
 # The direct lane alone, without any right to place uprobes: agents are asked for it by their gateways.
 LEASED = "leased"
 
@@ -24,7 +25,8 @@ class TargetOptions:
     selects the JVMs with an agent that the process of this PID has started, and itself; `wait` allows a PID
     that has no matching probes yet. `limits` are asked for with `selectors`. With `held`, the programs
     have not begun, nor loaded their classes, when the selectors are selected. `jvm` are kinds of JVM_EVENTS
-    (session/marks.py), and `usdt` globs of "provider:name"; these probes are wanted whatever `globs` say."""
+    (session/marks_of_jvm.py), and `usdt` globs of "provider:name"; these probes are wanted whatever `globs`
+    say. With `pauses`, those of the JVM's pauses as well, where there are any."""
 
     pids: Sequence[int]
     names: Sequence[str] = ()
@@ -37,6 +39,7 @@ class TargetOptions:
     held: bool = False
     jvm: Sequence[str] = ()
     usdt: Sequence[str] = ()
+    pauses: bool = False
 
     @property
     def has_marks(self) -> bool:

@@ -25,6 +25,7 @@ from jcollect.hub.hub import (
     matching,
 )
 from jcollect.hub.ids import ProbeIds
+from jcollect.hub.pauses import PauseStage
 from jcollect.hub.reader import FINISH_SECONDS, Reader
 from jcollect.hub.redaction_rules import RedactionRules
 from jcollect.hub.stage import Explainer, Stage
@@ -97,6 +98,7 @@ class Session:
         settings = settings or SessionSettings()
         capacity = settings.capacity or MIN_CAPACITY
         self._explainer: Explainer | None = None
+        self._pauses: PauseStage | None = None
         self._started = time.time_ns()
         self._lock = threading.RLock()
         self._tracees: list[Tracee] = []
@@ -114,11 +116,13 @@ class Session:
         try:
             for open_source in open_sources or lanes(settings):
                 self._sources.append(open_source(capacity, self._utc_offset))
-            if settings.explain:
+            if settings.explain - {"pauses"}:
                 self._explainer = open_explainer(settings, capacity, self._utc_offset)
         except BaseException:
             self._close_sources()
             raise
+        if "pauses" in settings.explain:
+            self._pauses = PauseStage(capacity, self._utc_offset, self._lost)
         self.accounts = Accounts(capacity, self._sources)
         history = HISTORY_BYTES if settings.history_bytes is None else settings.history_bytes
         self.hub = Hub(
@@ -185,6 +189,8 @@ class Session:
         tracee.leave()
         if self._explainer is not None:
             self._explainer.unwatch(tracee.pid)
+        if self._pauses is not None:
+            self._pauses.left(tracee.pid)
         self.commander.forget(tracee.process)
         with self._lock:
             self._cost_of_left += tracee.cost.total_ns
@@ -279,7 +285,7 @@ class Session:
 
     def _stages(self, rules: RedactionRules) -> list[Stage]:
         """Returns the stages of the hub. Raises InvalidCommandError if a pattern is malformed."""
-        stages: list[Stage] = [] if self._explainer is None else [self._explainer]
+        stages: list[Stage] = [each for each in (self._explainer, self._pauses) if each is not None]
         if rules:
             # Imports RE2.
             from jcollect.hub.redaction import Redaction
@@ -331,6 +337,15 @@ class Session:
             if new:
                 self.hub.add(descriptions)
         return new
+
+    def armed(self, tracee: Tracee) -> None:
+        if self._pauses is not None and tracee.has_pauses:
+            self._pauses.armed(tracee.pid)
+
+    def _lost(self) -> int:
+        """Returns the events that were lost in the kernel's ring so far."""
+        first = self._sources[0]
+        return sum(int(first.lost(stage).sum()) for stage in first.stages)
 
     def retire(self, group: ProbeGroup, tracee: Tracee) -> None:
         group.forget()

@@ -256,7 +256,9 @@ class Targets:
 
     def _marks(self, process: Process) -> list[Probe]:
         """Returns the wanted USDT probes besides those of jprobe. Raises JcollectError."""
-        return find_marks(process, self.options.jvm, self.options.usdt, self.lines.about(process))
+        options = self.options
+        warn_of_it = self.lines.about(process)
+        return find_marks(process, options.jvm, options.usdt, warn_of_it, options.pauses)
 
     def _wanted(self, selection: Lease) -> Wanted:
         return lambda probe: self._matches(probe) and selection.selected.has(probe)

@@ -53,6 +53,9 @@ class Registry(Protocol):
     def retire(self, group: ProbeGroup, tracee: Tracee) -> None:
         """Retires probes whose binary is unmapped permanently."""
 
+    def armed(self, tracee: Tracee) -> None:
+        """Takes note that the first probes of a process are attached to."""
+
     def throttle(self, began: Sequence[int], ended: Sequence[int]) -> None:
         """Notifies subscribers that probes with these IDs no longer fire for now, or fire again."""
 
@@ -129,6 +132,11 @@ class Tracee:
             for probe in probes
         ]
 
+    @property
+    def has_pauses(self) -> bool:
+        """True if the probes of the JVM's safepoints are traced."""
+        return any(probe.provider == "hs_private" for probe in self._others)
+
     def register(self) -> None:
         """Assigns IDs to the wanted probes. Called before a client can subscribe, so that globs have probes
         to match."""
@@ -142,6 +150,7 @@ class Tracee:
             self._tell_sources()
             for problem in self._arm(self._groups):
                 raise JcollectError(problem)
+            self._registry.armed(self)
             return self._first
 
     def reconsider(self) -> None:

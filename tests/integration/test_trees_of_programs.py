@@ -1,0 +1,123 @@
+"""Trees of the calls of a real program, in both lanes: recursion, exceptions and virtual threads."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from conditions import require_bpf
+from java_target import JDKS, Jdk, Process, java, jcollect, newest_jdk
+
+SHOP = "Nested$Shop"
+RUNS, THREADS = 50, 200
+Tree = dict[str, Any]
+# The calls of order and of deliver, as in tests/targets/Nested.java: name, if it throws, inner calls.
+RESERVED_0 = ("reserve", False, [])
+RESERVED_1 = ("reserve", False, [("check", False, []), RESERVED_0])
+RESERVED_2 = ("reserve", False, [("check", False, []), RESERVED_1])
+RESERVED_3 = ("reserve", False, [("check", False, []), RESERVED_2])
+ORDER = (
+    "order",
+    False,
+    [("check", False, []), RESERVED_3, ("pay", True, [("charge", True, [])]), RESERVED_1],
+)
+DELIVER = ("deliver", False, [("check", False, []), ("step", False, [("check", False, [])]), RESERVED_2])
+
+
+def shape(tree: Tree) -> tuple[str, bool, list[Any]]:
+    name = tree["method"].removeprefix(f"{SHOP}#")
+    return (name, bool(tree.get("threw")), [shape(each) for each in tree["calls"]])
+
+
+def walk(tree: Tree) -> Iterator[Tree]:
+    yield tree
+    for each in tree["calls"]:
+        yield from walk(each)
+
+
+def trees_of(target: Process, lane: str, *commands: str) -> list[Tree]:
+    """Returns the trees that `jcollect tree` prints while the program executes commands."""
+    options = ("--select", f"{SHOP}#*", "--lane", lane, "--max-overhead", 0, "--fail-on-loss")
+    with jcollect("tree", target.pid, *options, "--json") as tree:
+        tree.wait_for_line("armed ")
+        for command in commands:
+            target.send(command)
+            target.wait_for_line("done")
+        tree.signal(2)
+        assert tree.wait() == 0, tree.err
+        return [json.loads(line) for line in tree.out]
+
+
+@pytest.mark.parametrize("lane", ["kernel", "direct"])
+@pytest.mark.parametrize("jdk", JDKS, ids=str)
+def test_trees_are_those_of_the_program(targets: Path, jdk: Jdk, lane: str) -> None:
+    require_bpf()
+    is_virtual = jdk.version >= 21
+    with java(jdk, "-cp", targets, "Nested") as target:
+        target.wait_for_line("ready")
+        found = trees_of(target, lane, "run", *([f"virtual {THREADS}"] if is_virtual else []))
+    orders = [each for each in found if each["method"].endswith("order")]
+    assert [shape(each) for each in orders] == [ORDER] * RUNS
+    delivered = [each for each in found if each["method"].endswith("deliver")]
+    assert [shape(each) for each in delivered] == [DELIVER] * (THREADS if is_virtual else 0)
+    assert len({each["thread"] for each in delivered}) == len(delivered)
+    assert len(found) == len(orders) + len(delivered)
+    for root in found:
+        assert not root["lost"]
+        for each in walk(root):
+            inner = sum(one["duration_ns"] for one in each["calls"])
+            assert each["self_ns"] == each["duration_ns"] - inner >= 0
+            ends = [one["start_unix_nanos"] + one["duration_ns"] for one in each["calls"]]
+            starts = [one["start_unix_nanos"] for one in each["calls"]]
+            begins = [each["start_unix_nanos"], *ends[:-1]] if starts else []
+            assert all(start >= end for end, start in zip(begins, starts, strict=True))
+    assert {each["threw"] for root in orders for each in walk(root) if each.get("threw")} == {
+        "java.lang.IllegalStateException"
+    }
+
+
+def test_exceptions_of_a_program_have_messages(targets: Path) -> None:
+    require_bpf()
+    with java(newest_jdk, "-cp", targets, "Nested") as target:
+        target.wait_for_line("ready")
+        options = ("--select", f"{SHOP}#*", "--max-overhead", 0, "--json")
+        with jcollect("exceptions", target.pid, *options) as found:
+            found.wait_for_line("armed ")
+            target.send("run")
+            target.wait_for_line("done")
+            found.signal(2)
+            assert found.wait() == 0, found.err
+            kinds = [json.loads(line) for line in found.out]
+    assert {(each["message"], each["count"]) for each in kinds} == {
+        (f"no funds for {number}", 1) for number in range(RUNS)
+    }
+    assert {tuple(each["methods"]) for each in kinds} == {(f"{SHOP}#charge",)}
+    assert {tuple(each["passed"]) for each in kinds} == {(f"{SHOP}#pay",)}
+
+
+def test_only_slow_calls_cost_an_event(targets: Path) -> None:
+    require_bpf()
+    with java(newest_jdk, "-cp", targets, "Nested") as target:
+        target.wait_for_line("ready")
+        options = ("--select", f"{SHOP}#step(index=arg0);{SHOP}#check", "--over", "1ms", "--max-overhead", 0)
+        with jcollect("slow", target.pid, *options, "-n", 2, "--json", "--explain", "cpu") as found:
+            found.wait_for_line("armed ")
+            target.send("virtual 20")
+            target.wait_for_line("done")
+            found.signal(2)
+            assert found.wait() == 0, found.err
+            calls = [json.loads(line) for line in found.out]
+            (summary,) = [line for line in found.err if line.startswith("detached")]
+    steps = [each for each in calls if each["method"] == "step" and "rank" not in each]
+    assert sorted(each["values"]["index"] for each in steps) == list(range(20))
+    ranked = [each for each in calls if "rank" in each]
+    assert [each["rank"] for each in ranked] == [1, 2]
+    longest = sorted((each["duration_ns"] for each in calls if "rank" not in each), reverse=True)
+    assert [each["duration_ns"] for each in ranked] == longest[:2]
+    # Each delivery calls step once, and check four times.
+    delivered = len(calls) - len(ranked)
+    assert f"100 hits = {delivered} delivered + {100 - delivered} filtered + 0 lost" in summary
