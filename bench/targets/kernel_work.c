@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Does what the programs of bpf/threads.c are attached to, again and again: "switch", "syscall" or
- * "fault" on each line of stdin, with a number. Prints the ns of one of them. Pinned to one CPU.
+ * "fault" on each line of stdin, with a number. Prints the CPU time of one of them, ns: other work
+ * on the machine counts less. Pinned to one CPU.
  */
 #define _GNU_SOURCE
 #include <pthread.h>
@@ -18,11 +19,11 @@
 
 static int ping[2], pong[2];
 
-static long long now(void)
+static long long cpu_time(void)
 {
 	struct timespec time;
 
-	clock_gettime(CLOCK_MONOTONIC, &time);
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
 	return time.tv_sec * 1000000000LL + time.tv_nsec;
 }
 
@@ -78,7 +79,7 @@ int main(void)
 	puts("ready");
 	fflush(stdout);
 	while (scanf("%15s %ld", kind, &count) == 2) {
-		long long begun = now();
+		long long begun = cpu_time();
 
 		if (!strcmp(kind, "switch"))
 			switches(count);
@@ -86,7 +87,7 @@ int main(void)
 			calls(count);
 		else
 			faults(count, memory);
-		printf("%.1f\n", (double)(now() - begun) / (double)count);
+		printf("%.1f\n", (double)(cpu_time() - begun) / (double)count);
 		fflush(stdout);
 	}
 	return 0;
