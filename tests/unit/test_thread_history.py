@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
+import subprocess
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -23,7 +25,9 @@ from jcollect.layout.threads import (
     ThreadRecord,
 )
 from jcollect.sources.threads.history import ThreadHistory
+from layout_headers import INCLUDE_LAYOUTS
 
+ROOT = Path(__file__).parents[2]
 ALL = CALL_PART_CPU | CALL_PART_FAULTS | CALL_PART_SYSCALLS
 # The scheduler's clock is behind CLOCK_MONOTONIC by this.
 OFFSET = 123_456_789
@@ -253,3 +257,25 @@ def test_records_that_no_program_writes_change_nothing() -> None:
     for kind in (0, 9, 0xFFFF):
         history.add(ThreadRecord(time=BEGIN, tid=7, kind=kind))
     assert explained(history, 7, BEGIN, 1_000) == ALL
+
+
+@pytest.fixture(scope="module")
+def sanitized(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Returns a program that explains calls among records of any content, under ASan and UBSan."""
+    program = tmp_path_factory.mktemp("threads") / "explain_threads"
+    source = Path(__file__).with_name("explain_threads.c")
+    flags = ["-std=gnu11", "-g", "-O1", "-Wall", "-Wextra", "-Werror", "-fsanitize=address,undefined"]
+    sanitizers = "-fno-sanitize-recover=all"
+    code = ROOT / "collector/jcollect/sources/records/c/threads.c"
+    subprocess.run(["gcc", *flags, sanitizers, INCLUDE_LAYOUTS, "-o", program, source, code], check=True)
+    return program
+
+
+@pytest.mark.parametrize(("marks", "threads"), [(2, 1), (4, 3), (64, 2), (4096, 20), (1 << 18, 5)])
+def test_records_of_any_content_are_read_within_the_memory(sanitized: Path, marks: int, threads: int) -> None:
+    for seed in (1,):
+        done = subprocess.run(
+            [sanitized, str(seed), str(marks), str(threads)], capture_output=True, text=True, timeout=60
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+        assert int(done.stdout) > 0

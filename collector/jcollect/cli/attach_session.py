@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 
-from jcollect.cli.attach_options import AttachOptions, Recorded
+from jcollect.cli.attach_options import AttachOptions, Flame, Recorded
 from jcollect.cli.attach_report import print_report
 from jcollect.cli.counts_file import check_can_write, write_counts
 from jcollect.cli.exporters import Exporters, check_can_export, claimed_metrics
@@ -148,7 +148,7 @@ def _prepare(
 ) -> None:
     """Gives up privileges, and checks the resources that the command will need. Raises JcollectError."""
     served = (address.path, metrics and metrics.path)
-    recorded = options.output.path if isinstance(options.output, Recorded) else None
+    recorded = options.output.path if isinstance(options.output, Recorded | Flame) else None
     written = (options.counts, options.events, options.access.audit, recorded)
     paths = [path for path in (*served, *written) if path]
     needs_admin = bool(options.targets.selectors) or _may_use_perf_events(options.settings)

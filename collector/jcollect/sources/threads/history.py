@@ -14,7 +14,7 @@ from jcollect.layout.threads import THREAD_MARK_SIZE, Calls, ThreadRecord, Threa
 from jcollect.sources.columns import U32, U64
 from jcollect.sources.records.library import load_library
 
-# Marks of all threads together: five seconds at 100,000 switches per second. 44 MiB, of which pages are used
+# Marks of all threads together: five seconds at 100,000 switches per second. 48 MiB, of which pages are used
 # as they are needed.
 MARKS = 1 << 19
 _RESULTS: Mapping[str, Any] = {

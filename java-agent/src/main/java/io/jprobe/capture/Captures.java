@@ -102,6 +102,13 @@ public final class Captures {
     return List.copyOf(paths);
   }
 
+  /** Returns true if a probe passes the stack. */
+  public boolean hasStack() {
+    return values.values().stream()
+        .flatMap(List::stream)
+        .anyMatch(value -> value.type == ValueType.STACK);
+  }
+
   /** Returns the values that a probe passes in addition to duration and thread ID, in order. */
   public List<CapturedValue> values(ProbeKind kind) {
     return values.get(kind);
