@@ -271,7 +271,7 @@ def sanitized(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return program
 
 
-@pytest.mark.parametrize(("marks", "threads"), [(2, 2), (4, 3), (64, 2), (4096, 20), (1 << 18, 5)])
+@pytest.mark.parametrize(("marks", "threads"), [(16, 2), (64, 3), (1024, 2), (4096, 20), (1 << 18, 5)])
 def test_records_of_any_content_are_read_within_the_memory(sanitized: Path, marks: int, threads: int) -> None:
     for seed in (1,):
         done = subprocess.run(
