@@ -270,6 +270,7 @@ def test_each_system_call_is_named_once(explained: Explained) -> None:
     assert explanation is not None
     assert sorted(explanation.names) == ["read", "syscall 9999"]
     names = [explanation_values(explanation, at).get("top_syscall") for at in range(9)]
+    assert "top_syscall_ns" not in explanation_values(explanation, 0)
     assert names == [None, *["read", "syscall 9999"] * 4]
 
 

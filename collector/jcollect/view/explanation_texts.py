@@ -39,6 +39,9 @@ def explanation_values(explanation: Explanation, index: int) -> dict[str, int | 
                 found[key] = number
             elif number:
                 found[key] = explanation.names[number - 1]
+    if "top_syscall" not in found:
+        # Of none.
+        found.pop("top_syscall_ns", None)
     return found
 
 
