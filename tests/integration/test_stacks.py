@@ -135,11 +135,16 @@ def test_a_virtual_thread_has_its_own_frames_alone(targets: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "jvm", ["-Xint", *(pytest.param(each, marks=pytest.mark.takes_long) for each in ("-Xcomp", "-Xmixed"))]
+    ("jvm", "probes"),
+    [
+        ("-Xmixed", "Stacks#work(stack(8))"),
+        *(pytest.param(each, WORK, marks=pytest.mark.takes_long) for each in ("-Xcomp", "-Xmixed")),
+        pytest.param("-Xint", "Stacks#work(stack(8))", marks=pytest.mark.takes_long),
+    ],
 )
-def test_a_stack_that_overflows_harms_no_program(targets: Path, jvm: str) -> None:
+def test_a_stack_that_overflows_harms_no_program(targets: Path, jvm: str, probes: str) -> None:
     """Near the end of the stack, a value may lack its stack; the program sees its own error alone."""
-    with program(targets, newest_jdk, jvm=(jvm, "-Xss512k")) as target:
+    with program(targets, newest_jdk, probes, jvm=(jvm, "-Xss512k")) as target:
         with attach(target.pid) as collector:
             for _ in range(3):
                 asked(target, "overflow")
