@@ -35,6 +35,7 @@ NEEDED = {
     "flame": frozenset[int](),
     "flame --select": TRACING | COMMANDING,
     "hist": frozenset[int](),
+    "jvm": TRACING,
     "observe": frozenset[int](),
     "probes": READING,
     "ps": READING,
@@ -76,6 +77,7 @@ _KEPT = {
     "find": _COMMANDING_WELL,
     "flame": _ATTACH,  # Of a collector or a recording only _CLIENT.
     "hist": _ATTACH,  # Without --select only _CLIENT.
+    "jvm": _ATTACH,
     "observe": _ATTACH,  # Without --select only _CLIENT.
     "probes": _READING_WELL,
     "ps": _READING_WELL,

@@ -33,7 +33,8 @@ Make = Callable[[Stdout], Report]
 @dataclass(frozen=True)
 class ReportOptions:
     """The options that the commands with reports share. `own_globs` are the probes that a collector of the
-    command's own attaches to if none are given, and `explain` what it explains."""
+    command's own attaches to if none are given, `explain` what it explains, and `jvm` the kinds of events of
+    the JVM that it attaches to."""
 
     access: ClientAccess
     selectors: tuple[str, ...]
@@ -45,12 +46,13 @@ class ReportOptions:
     fail_on_loss: bool
     own_globs: tuple[str, ...] = ()
     explain: frozenset[str] = frozenset()
+    jvm: tuple[str, ...] = ()
 
 
 def run_report(sources: Sequence[str], make: Make, options: ReportOptions) -> None:
     """Runs a report of a PID, an address or files. Raises JcollectError."""
     source = sources[0]
-    if options.selectors:
+    if options.selectors or options.jvm:
         _check_single(sources)
         run_own_collector(
             source,
@@ -63,6 +65,7 @@ def run_report(sources: Sequence[str], make: Make, options: ReportOptions) -> No
             lane=options.lane,
             fail_on_loss=options.fail_on_loss,
             explain=options.explain,
+            jvm=options.jvm,
         )
         return
     check_only_with_select(options.max_overhead, options.lane, options.explain)

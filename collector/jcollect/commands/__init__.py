@@ -28,6 +28,7 @@ _VERBS = {
     "find": ("find", "find"),
     "flame": ("flame", "flame"),
     "hist": ("hist", "hist"),
+    "jvm": ("jvm", "jvm"),
     "observe": ("observe", "observe"),
     "probes": ("probes", "probes"),
     "ps": ("ps", "ps"),
