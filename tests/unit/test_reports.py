@@ -28,7 +28,8 @@ from jcollect.recordings.reader import Recording
 from jcollect.rpc.public.event import Event
 from jcollect.rpc.public.probe import Probe, ProbeValue
 from jcollect.sources.columns import Columns
-from jcollect.view.call_tree import Call, CallTrees
+from jcollect.view.call import Call
+from jcollect.view.call_tree import CallTrees
 from jcollect.view.comparison import Calls, compare
 from jcollect.view.tree_lines import Shown, tree_lines
 from jprobe.v1 import probe_pb2

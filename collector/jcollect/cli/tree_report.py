@@ -20,7 +20,8 @@ from jcollect.hub.items import EncodedEvents, Events, Item, Loss, Schema, Stacks
 from jcollect.printable import printable
 from jcollect.probes.probe import THROW, TIMED_KINDS
 from jcollect.sources.columns import EACH, Columns, Flags
-from jcollect.view.call_tree import HOLD_NS, Call, CallTrees
+from jcollect.view.call import Call
+from jcollect.view.call_tree import HOLD_NS, CallTrees
 from jcollect.view.later import LaterParts
 from jcollect.view.losses import Losses
 from jcollect.view.merged_tree import MergedTree
@@ -182,6 +183,8 @@ class TreeReport:
                 self._lines.write(self._colored(list(self._merged.lines(names, self._shown, self._width))))
         left_out = self._trees.left_out + self._merged.left_out
         more = f", {plural(left_out, 'call')} left out" if left_out else ""
+        if self._trees.unended:
+            more += f", {plural(self._trees.unended, 'call')} whose end was lost in no tree"
         status(
             f"{plural(self._completed, 'tree')} of {plural(self._events, 'event')}, {self.lost:,} lost{more}"
         )

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from jcollect.printable import printable
-from jcollect.view.call_tree import Call
+from jcollect.view.call import Call
 from jcollect.view.formats import duration_text
 from jcollect.view.shortening import shortened_name
 from jcollect.view.tree_lines import Line, Shown, name_width

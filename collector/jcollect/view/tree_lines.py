@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from jcollect.printable import printable
-from jcollect.view.call_tree import Call
+from jcollect.view.call import Call
 from jcollect.view.formats import duration_text
 from jcollect.view.shortening import LEAST_NAME, shortened_name
 
