@@ -4,8 +4,8 @@
     .venv/bin/python bench/run.py dormant ...   only the named benches
 
 The benches dormant, calls, filtered, lanes, direct-reading, streaming, recording, inlining, attach, recovery,
-selecting, binding, guard, quota, startup, safepoints, many-classes, scraping and seed measure the agent, on
-the oldest and the newest JDK; starting, attaching, reading, printing, redacting and explaining measure the
+selecting, binding, guard, quota, startup, safepoints, many-classes, scraping, seed and stacks measure the
+agent, on the oldest and the newest JDK; starting, attaching, reading, printing, redacting and explaining the
 collector.
 
 Each figure is a median, and each comparison a ratio of medians of runs that took turns. The figures are also
@@ -45,6 +45,7 @@ from safepoints import safepoints  # noqa: E402
 from scraping import scraping  # noqa: E402
 from seed import seed  # noqa: E402
 from selecting import selecting  # noqa: E402
+from stacks import stacks  # noqa: E402
 from startup import startup  # noqa: E402
 from streaming import streaming  # noqa: E402
 
@@ -68,6 +69,7 @@ AGENT_BENCHES = {
     "many-classes": many_classes,
     "scraping": scraping,
     "seed": seed,
+    "stacks": stacks,
 }
 # Independent of the JDK.
 COLLECTOR_BENCHES = {

@@ -80,6 +80,9 @@ function color(name) {
   for (let i = 0; i < own.length; i++) hash = (hash * 31 + own.charCodeAt(i)) | 0;
   return 'hsl(' + (Math.abs(hash) % 55) + ' 85% ' + (62 + Math.abs(hash >> 8) % 12) + '%)';
 }
+function short(name) {
+  return name.replace(/^(?:[^.(]+\.)+(?=[^.(]+\.[^.(]+(?:\(|$))/, '');
+}
 function matches(node) {
   return search.value !== '' && node.name.toLowerCase().includes(search.value.toLowerCase());
 }
@@ -98,7 +101,7 @@ function draw() {
     frame.title = describe(node);
     frame.tabIndex = 0;
     frame.setAttribute('role', 'treeitem');
-    if (size > 24) frame.textContent = node.name;
+    if (size > 24) frame.textContent = size < 7 * node.name.length ? short(node.name) : node.name;
     frame.addEventListener('click', () => { zoomed = node; draw(); });
     frame.addEventListener('keydown', event => { if (event.key === 'Enter') frame.click(); });
     frame.addEventListener('mouseenter', () => { about.textContent = describe(node); });

@@ -81,15 +81,10 @@ class StackFile:
     def close(self) -> None:
         os.close(self._descriptor)
 
-    @property
-    def lost(self) -> int:
-        """Values without a stack, as the process claims. Raises OSError."""
-        return int(self._header().lost)
-
-    @property
-    def stacks(self) -> int:
-        """Number of stacks, as the process claims. Raises OSError."""
-        return int(self._header().stacks)
+    def counts(self) -> tuple[int, int]:
+        """Returns the number of stacks, and of values without one, as the process claims. Raises OSError."""
+        header = self._header()
+        return int(header.stacks), int(header.lost)
 
     def _header(self) -> _Header:
         header = os.pread(self._descriptor, STACK_FILE_SIZE, 0)

@@ -307,6 +307,8 @@ def _process(process: ProcessStatus) -> collector_pb2.AttachedProcess:
         counts=_hit_counts(process.counts),
         direct_probes=process.direct_probes,
         why_not_direct=process.why_not_direct,
+        stacks=process.stacks,
+        lost_stacks=process.lost_stacks,
     )
 
 

@@ -441,7 +441,7 @@ class Session:
             clock_set_nanos=set_by if abs(set_by) > _CLOCK_NOISE_NS else 0,
             counts=self.accounts.totals(),
             processes=[
-                process_status(tracee, libraries, share)
+                process_status(tracee, libraries, share, self._stacks.counts(tracee.pid))
                 for (tracee, libraries), share in zip(live, shares, strict=True)
             ],
             probes=[

@@ -142,17 +142,16 @@ class StackReading:
         values[positions] = np.where(is_possible, based, np.uint64(0))
         return values
 
-    def counts(self, pid: int) -> tuple[int, int] | None:
-        """Returns how many stacks a process has described, and how many values had none, as it claims; None
-        if it captures none."""
+    def counts(self, pid: int) -> tuple[int, int]:
+        """Returns how many stacks a process has described, and how many values had none, as it claims."""
         with self._lock:
             stacks = self._processes.get(pid)
             if stacks is None or stacks.file is None:
-                return None
+                return 0, 0
             try:
-                return stacks.file.stacks, stacks.file.lost
+                return stacks.file.counts()
             except OSError:
-                return None
+                return 0, 0
 
     def forget(self, ids: Sequence[int]) -> None:
         """Takes note that the IDs of probes can be reassigned."""

@@ -7,6 +7,9 @@ import java.util.List;
 
 /** Parses paths: {@code arg0.customer().city}, {@code ((Order) arg0[0]).id}. */
 final class PathParser {
+  /** Stands for all arguments, in captures. */
+  static final String ARGUMENTS = "arguments";
+
   private static final int MAX_CASTS = 8;
 
   private final Cursor cursor;
@@ -25,6 +28,7 @@ final class PathParser {
       case "exception":
       case "thread":
       case "duration":
+      case ARGUMENTS:
       case Path.STACK:
         return true;
       default:
@@ -96,17 +100,14 @@ final class PathParser {
       throw cursor.error("expected a path, as in arg0.id, found " + cursor.found());
     }
     cursor.accept(root);
-    List<Path.Step> depth = root.equals(Path.STACK) && isDepthAhead() ? depth() : List.of();
+    List<Path.Step> depth = root.equals(Path.STACK) && cursor.isAtBracket() ? depth() : List.of();
     return new Path(root, column, steps(depth));
-  }
-
-  private boolean isDepthAhead() {
-    return cursor.isAtBracket() && isDigit(cursor.peek(1));
   }
 
   /** Parses {@code (16)}. */
   private List<Path.Step> depth() throws SelectorException {
     char close = cursor.open();
+    cursor.skipBlanks();
     int column = cursor.column();
     Literal literal = literals.literal();
     boolean isDepth =
