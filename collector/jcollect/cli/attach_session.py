@@ -68,7 +68,9 @@ def run_attach(options: AttachOptions, compilation: Compilation, program: Progra
     targets = options.targets
     with ExitStack() as stack:
         processes = [stack.enter_context(Process.open(pid)) for pid in targets.pids]
-        if _is_leased(options, processes):
+        is_leased = _is_leased(options, processes)
+        _check_can_explain(options.settings, is_leased)
+        if is_leased:
             compilation.close()
             options = replace(options, settings=replace(options.settings, lane=LEASED))
         else:
@@ -102,6 +104,20 @@ def _is_leased(options: AttachOptions, processes: Sequence[Process]) -> bool:
         if os.geteuid() == 0:
             return False
         raise
+
+
+def _check_can_explain(settings: SessionSettings, is_leased: bool) -> None:
+    """Raises JcollectError if --explain cannot be obeyed: before anything is done."""
+    if settings.explain and is_leased:
+        raise JcollectError(
+            "cannot explain calls: what the kernel does with threads is only for users with CAP_BPF and "
+            "CAP_PERFMON; run with sudo, or without --explain"
+        )
+    if settings.explain and settings.only_counts:
+        raise JcollectError(
+            "cannot explain calls that are only counted: --explain is for events; leave out one of --explain "
+            "and --no-events"
+        )
 
 
 @contextmanager

@@ -87,7 +87,7 @@ def flame(
     output = Flame(path, suffix_of(path), weight, lines, force)
     check_is_new(path, force)
     if selectors:
-        from jcollect.cli.stack_selector import with_stack
+        from jcollect.cli.selector_additions import with_stack
 
         run_own_collector(
             address,

@@ -28,7 +28,7 @@ _MICRO = np.uint64(1000)
 _EXPLANATIONS: dict[str, Callable[[dict[str, int | str]], str]] = {
     "explain": lambda values: json_member(values, False),
     "explain_strings": lambda values: json_member(values, True),
-    "explained": lambda values: f"; {short_text(values)}" if values else "",
+    "explained": lambda values: f"; {text}" if (text := short_text(values)) else "",
 }
 
 

@@ -80,6 +80,10 @@ final class CaptureParser {
     if (path.root.equals("duration")) {
       throw cursor.error(path.column, "every return and throw event has the duration");
     }
+    if (path.root.equals(PathParser.ARGUMENTS) && (name != null || !path.steps.isEmpty())) {
+      throw cursor.error(
+          path.column, "arguments stands for all of them; write arg0 for one, as in id=arg0.id");
+    }
     String usual = path.root.equals(Path.STACK) ? Path.STACK : path.toString();
     String called = name == null ? usual : name;
     if (!names.add(called)) {

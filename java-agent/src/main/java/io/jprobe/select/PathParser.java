@@ -7,6 +7,9 @@ import java.util.List;
 
 /** Parses paths: {@code arg0.customer().city}, {@code ((Order) arg0[0]).id}. */
 final class PathParser {
+  /** Stands for all arguments, in captures. */
+  static final String ARGUMENTS = "arguments";
+
   private static final int MAX_CASTS = 8;
 
   private final Cursor cursor;
@@ -25,6 +28,7 @@ final class PathParser {
       case "exception":
       case "thread":
       case "duration":
+      case ARGUMENTS:
       case Path.STACK:
         return true;
       default:
