@@ -51,6 +51,27 @@ public class CapturesTest {
   }
 
   @Test
+  public void argumentsStandsForAllOfThem() throws Exception {
+    String all = "count fare zone express to boxed";
+    assertValues("start", "(arguments)", all, all, "exception " + all);
+    assertValues("total", "(arguments)", "", "return", "exception");
+    assertValues("<init>", "(arguments, me=this)", "legs", "me legs", "exception legs");
+    String others = captures(6, "count").replace(")", ", to=count, arguments)");
+    String some = "v0 v1 v2 v3 v4 v5 to count fare";
+    assertValues("start", others, some, some, "exception " + some);
+    assertMistake(
+        "start",
+        "(all=arguments)",
+        "arguments",
+        "arguments stands for all of them; write arg0 for one, as in id=arg0.id");
+    assertMistake(
+        "start",
+        "(arguments[0])",
+        "arguments",
+        "arguments stands for all of them; write arg0 for one, as in id=arg0.id");
+  }
+
+  @Test
   public void everyProbePassesTheStackAndItNeedsNoWordForAbsence() throws Exception {
     assertValues("start", "(n=count, stack)", "n stack", "n stack", "exception n stack");
     CapturedValue stack = Typing.of("start", "(stack(16))").values(ProbeKind.ENTRY).get(0);
@@ -82,27 +103,6 @@ public class CapturesTest {
         " when stack",
         "stack",
         "a stack cannot be compared: it is taken after the condition has passed");
-  }
-
-  @Test
-  public void argumentsStandsForAllOfThem() throws Exception {
-    String all = "count fare zone express to boxed";
-    assertValues("start", "(arguments)", all, all, "exception " + all);
-    assertValues("total", "(arguments)", "", "return", "exception");
-    assertValues("<init>", "(arguments, me=this)", "legs", "me legs", "exception legs");
-    String others = captures(6, "count").replace(")", ", to=count, arguments)");
-    String some = "v0 v1 v2 v3 v4 v5 to count fare";
-    assertValues("start", others, some, some, "exception " + some);
-    assertMistake(
-        "start",
-        "(all=arguments)",
-        "arguments",
-        "arguments stands for all of them; write arg0 for one, as in id=arg0.id");
-    assertMistake(
-        "start",
-        "(arguments[0])",
-        "arguments",
-        "arguments stands for all of them; write arg0 for one, as in id=arg0.id");
   }
 
   @Test
