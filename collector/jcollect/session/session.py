@@ -338,6 +338,10 @@ class Session:
                 self.hub.add(descriptions)
         return new
 
+    def scanned(self, tracee: Tracee) -> None:
+        if self._explainer is not None:
+            self._explainer.follow(tracee.pid, tracee.scan.libraries)
+
     def armed(self, tracee: Tracee) -> None:
         if self._pauses is not None and tracee.has_pauses:
             self._pauses.armed(tracee.pid)

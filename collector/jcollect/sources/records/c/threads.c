@@ -5,6 +5,8 @@
  */
 #include "threads.h"
 
+#include "mounts.h"
+
 enum { OFFSETS = 32, SPANS = 16 };
 /* The clock that a call reads and that of the kernel differ by less, ns. */
 #define CLOCK_SLACK 5000
@@ -225,6 +227,10 @@ void jprobe_add_thread_record(struct threads *threads, const struct thread_recor
 	case THREAD_KIND_SYSCALL:
 		end_syscall(threads, record);
 		break;
+	case THREAD_KIND_MOUNTED:
+	case THREAD_KIND_UNMOUNTED:
+		add_mount(threads, record);
+		break;
 	default:
 		threads->malformed++;
 	}
@@ -275,7 +281,7 @@ void jprobe_lose_thread_records(struct threads *threads, uint64_t begin, uint64_
 
 /* ---- explaining calls ---- */
 
-static int overlaps_loss(const struct threads *threads, uint64_t begin, uint64_t end)
+int overlaps_loss(const struct threads *threads, uint64_t begin, uint64_t end)
 {
 	uint64_t count = threads->loss_count < SPANS ? threads->loss_count : SPANS;
 
@@ -387,7 +393,7 @@ static void explain(const struct threads *threads, struct calls *calls, uint64_t
 	struct thread_mark from = {0}, to = {0};
 	uint32_t known = calls->parts, counted = CALL_PART_FAULTS | CALL_PART_SYSCALLS;
 
-	if (!start || start < calls->begin[i] || end < start || calls->is_virtual[i] ||
+	if (!start || start < calls->begin[i] || end < start ||
 	    overlaps_loss(threads, start, end))
 		return;
 	if (!last) {
@@ -428,6 +434,10 @@ static void explain(const struct threads *threads, struct calls *calls, uint64_t
 
 void jprobe_explain_calls(const struct threads *threads, struct calls *calls)
 {
-	for (uint64_t i = 0; i < calls->count; i++)
-		explain(threads, calls, i);
+	for (uint64_t i = 0; i < calls->count; i++) {
+		if (calls->is_virtual[i])
+			explain_virtual(threads, calls, i);
+		else
+			explain(threads, calls, i);
+	}
 }
