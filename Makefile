@@ -50,7 +50,7 @@ endif
 # pkg-config, with which C programs find an installed libstapsdt; musl, a second C library; babeltrace2, which reads CTF;
 # and openssl, which issues certificates.
 TEST_PACKAGES := bpftrace bpfcc-tools linux-perf binutils util-linux iproute2 valgrind pkg-config musl-tools \
-	babeltrace2 openssl
+	babeltrace2 openssl chromium
 
 MISSING = $(shell dpkg-query -W -f '$${Package} $${db:Status-Status}\n' $(1) 2>/dev/null | \
 	awk '$$2 == "installed" {print $$1}' | sort | comm -13 - <(printf '%s\n' $(1) | sort))

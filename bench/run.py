@@ -1,11 +1,12 @@
 """Measures the cost of jprobe, side by side with the same work without it, in one run on one machine.
 
-    make bench                                  all benches, about 75 minutes
+    make bench                                  all benches, about 76 minutes
     .venv/bin/python bench/run.py dormant ...   only the named benches
 
 The benches dormant, calls, filtered, lanes, direct-reading, streaming, recording, inlining, attach, recovery,
-selecting, binding, guard, quota, startup, safepoints, many-classes, scraping and seed measure the agent, on
-the oldest and the newest JDK; starting, attaching, reading, printing and redacting measure the collector.
+selecting, binding, guard, quota, startup, safepoints, many-classes, scraping, seed and stacks measure the
+agent, on the oldest and the newest JDK; starting, attaching, reading, printing, redacting and explaining the
+collector.
 
 Each figure is a median, and each comparison a ratio of medians of runs that took turns. The figures are also
 written to build/bench/results/, one small file per run. bench/results.tsv has the runs that docs/overhead.md
@@ -28,6 +29,7 @@ from binding import binding  # noqa: E402
 from calls import calls, filtered, inlining  # noqa: E402
 from direct_reading import direct_reading  # noqa: E402
 from dormant import dormant  # noqa: E402
+from explaining import explaining  # noqa: E402
 from figures import header, lines  # noqa: E402
 from guard import guard  # noqa: E402
 from java_target import JDKS  # noqa: E402
@@ -43,6 +45,7 @@ from safepoints import safepoints  # noqa: E402
 from scraping import scraping  # noqa: E402
 from seed import seed  # noqa: E402
 from selecting import selecting  # noqa: E402
+from stacks import stacks  # noqa: E402
 from startup import startup  # noqa: E402
 from streaming import streaming  # noqa: E402
 
@@ -66,6 +69,7 @@ AGENT_BENCHES = {
     "many-classes": many_classes,
     "scraping": scraping,
     "seed": seed,
+    "stacks": stacks,
 }
 # Independent of the JDK.
 COLLECTOR_BENCHES = {
@@ -74,6 +78,7 @@ COLLECTOR_BENCHES = {
     "reading": reading,
     "printing": printing,
     "redacting": redacting,
+    "explaining": explaining,
 }
 
 

@@ -50,8 +50,6 @@ BPF_RINGBUF_OUTPUT(records, 1);
 BPF_F_TABLE("array", u32, struct thread_counts, counts, 1, BPF_F_MMAPABLE);
 /* The processes to watch, by ID. */
 BPF_HASH(watched, u32, u32, 1);
-/* By thread ID. */
-BPF_HASH(entered, u32, struct system_call, 1);
 
 static __always_inline int is_watched(u32 process)
 {
@@ -133,35 +131,24 @@ int faulted(struct arguments *ctx)
 	return 0;
 }
 
-/* sys_enter: registers, number. */
+/* sys_enter: registers, number. A record for each end costs less than a table of the calls that
+ * have begun, and calls that never end, such as exit, leave nothing behind. */
 int entered_call(struct arguments *ctx)
 {
 	u64 id = bpf_get_current_pid_tgid(), number = ctx->argument[1];
-	struct system_call call = {};
-	u32 tid = (u32)id;
 
-	if (!is_watched(id >> 32) || (number >= FIRST_TRAP && number <= LAST_TRAP))
-		return 0;
-	call.number = (u32)number;
-	call.began = bpf_ktime_get_ns();
-	entered.update(&tid, &call);
+	if (is_watched(id >> 32) && !(number >= FIRST_TRAP && number <= LAST_TRAP))
+		put((u32)id, THREAD_KIND_ENTERED, (u16)number, 0);
 	return 0;
 }
 
-/* sys_exit */
+/* sys_exit. The end of a trap has no beginning, and is ignored. */
 int left_call(struct arguments *ctx)
 {
 	u64 id = bpf_get_current_pid_tgid();
-	u32 tid = (u32)id;
-	struct system_call *call;
 
-	if (!is_watched(id >> 32))
-		return 0;
-	call = entered.lookup(&tid);
-	if (!call)
-		return 0;
-	put(tid, THREAD_KIND_SYSCALL, (u16)call->number, call->began);
-	entered.delete(&tid);
+	if (is_watched(id >> 32))
+		put((u32)id, THREAD_KIND_SYSCALL, 0, 0);
 	return 0;
 }
 

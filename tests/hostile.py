@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import hostile_rpc
+from jcollect.errors import JcollectError
 from jcollect.layout.gate import GATE_SIZE
 from jcollect.layout.record import WORDS_MAX
 from jcollect.layout.stub_library import SLOT_BYTES, SLOT_SEMAPHORE_BYTES
@@ -27,6 +28,7 @@ from jcollect.procfs.hsperfdata import texts_of
 from jcollect.procfs.java_command import main_class, words_of
 from jcollect.procfs.maps import parse_maps
 from jcollect.rpc.messages import probe_message
+from jcollect.sources.bpf.btf import Btf, MalformedBtfError
 from processes import closed
 
 
@@ -73,6 +75,19 @@ def read_map(content: bytes) -> None:
     find_stub_mappings(list(parse_maps(content.decode(errors="surrogateescape"))))
 
 
+def read_btf(content: bytes) -> None:
+    """Looks for members that there are, through all kinds of types, and for one that there is not."""
+    try:
+        btf = Btf(content)
+    except MalformedBtfError:
+        return
+    for path in (("tgid",), ("info", "last_arrival"), ("absent",)):
+        try:
+            assert 0 <= btf.offset("task_struct", *path) < 1 << 40
+        except JcollectError:
+            continue
+
+
 def read_perf_data(content: bytes) -> None:
     for name, text in texts_of(content).items():
         assert len(name) + len(text) < 1 << 14
@@ -88,6 +103,7 @@ READERS: dict[str, Callable[[bytes], None]] = {
     "library": read_library,
     "manifest": read_manifest,
     "notes": read_notes,
+    "btf": read_btf,
     "maps": read_map,
     "perf-data": read_perf_data,
     "command-line": read_command_line,

@@ -1,4 +1,4 @@
-"""Fuzzes a reader of a target's data, guided by coverage. Not part of the tests.
+"""Fuzzes a reader of a target's data, or of the kernel's types, guided by coverage. Not part of the tests.
 
     python3 -m venv /tmp/fuzz && /tmp/fuzz/bin/pip install atheris && mkdir /tmp/found
     PYTHONPATH=collector:tests:.venv/lib/python3.11/site-packages \\
@@ -14,7 +14,7 @@ import sys
 
 import atheris
 
-with atheris.instrument_imports(include=["jcollect.probes"]):
+with atheris.instrument_imports(include=["jcollect.probes", "jcollect.sources.bpf.btf"]):
     import hostile
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
+import platform
+import re
 import subprocess
 import threading
 import time
@@ -15,6 +18,7 @@ import pytest
 
 import jcollect.session.session as session_module
 from conditions import require_bpf, wait_until
+from java_target import JCOLLECT, attach, finish, run
 from jcollect.errors import JcollectError
 from jcollect.hub.items import EncodedEvents
 from jcollect.probes.faults import Faults
@@ -30,6 +34,7 @@ from jcollect.sources.bpf.source import BpfSource
 from jprobe.v1 import probe_pb2
 from list_source import ListSource, batch_of
 from processes import opened
+from ring_image import string
 
 SOURCE = Path(__file__).with_name("plain_usdt.c")
 CAPACITY = 16
@@ -52,11 +57,15 @@ class Program:
         stream.flush()
         return int(self._answer())
 
-    def probes(self) -> list[Probe]:
+    def every_probe(self) -> dict[str, Probe]:
         faults = Faults()
         found = read_usdt_probes(self.process, self.path, faults)
         assert not faults.count
-        return found
+        return {probe.name: probe for probe in found}
+
+    def probes(self) -> list[Probe]:
+        found = self.every_probe()
+        return [found["placed"], found["closed"]]
 
     def end(self) -> None:
         self._process.communicate(timeout=30)
@@ -92,11 +101,12 @@ def test_the_notes_of_a_program_become_probes_without_slot(program: Program) -> 
     ]
     assert [(value.name, value.java_type) for value in placed.values] == [
         ("arg1", "uint64"),
-        ("arg2", "long"),
+        ("arg2", "int64"),
     ]
-    assert closed.values == (), (
-        "an argument in %eax cannot be read, and those after it are not the first ones"
-    )
+    assert [(value.name, value.java_type) for value in closed.values] == [
+        ("arg1", "int32"),
+        ("arg2", "uint64"),
+    ]
     assert (placed.slot, closed.slot, placed.is_agents) == (None, None, False)
     assert placed.site.semaphore > 0
     assert closed.site.semaphore == 0
@@ -113,7 +123,8 @@ def test_a_file_without_notes_or_that_is_not_mapped(program: Program) -> None:
 def test_a_note_that_does_not_point_to_a_nop_is_a_fault(binary: Path, tmp_path: Path) -> None:
     other = tmp_path / "bent"
     content = binary.read_bytes()
-    placed, _ = Program.probes(running := Program(binary))
+    running = Program(binary)
+    placed, _ = running.probes()
     running.end()
     at = placed.site.location
     assert content[at : at + 1] == b"\x90"
@@ -122,7 +133,8 @@ def test_a_note_that_does_not_point_to_a_nop_is_a_fault(binary: Path, tmp_path: 
     bent = Program(other)
     try:
         faults = Faults()
-        assert [probe.name for probe in read_usdt_probes(bent.process, bent.path, faults)] == ["closed"]
+        names = {probe.name for probe in read_usdt_probes(bent.process, bent.path, faults)}
+        assert names == {"closed", "every", "vmops__begin"}
         assert list(faults.first) == [("orders:placed", "there is no nop at its location")]
     finally:
         bent.end()
@@ -141,13 +153,65 @@ def test_a_bpf_source_traces_them_without_a_session(program: Program, link_type:
         drained = source.drain(ALWAYS)
         columns = drained.batch.columns
         assert columns.probe.tolist() == [3, 5] * 7
-        assert columns.values.tolist() == [word % 2**64 for i in range(7) for word in (i, -i)]
+        assert columns.values.tolist() == [word % 2**64 for i in range(7) for word in (i, -i, i, i)]
         assert columns.thread.tolist() == [0] * 14, "a program without Java has no Java threads"
         assert set(columns.tid.tolist()) == {program.pid}
         assert source.hits()[[3, 5]].tolist() == [7, 7]
         assert sum(source.lost(stage).sum() for stage in source.stages) == 0
     finally:
         source.close()
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="the program's notes are for x86_64")
+@pytest.mark.parametrize("link_type", [UPROBE_MULTI, PERF_EVENT])
+def test_every_kind_of_argument_is_read(program: Program, link_type: str) -> None:
+    every, operation = (program.every_probe()[name] for name in ("every", "vmops__begin"))
+    assert [value.name for value in every.values] == [f"arg{number}" for number in range(1, 8)], (
+        "what is in a vector register, or known only after linking, is left out"
+    )
+    assert [(value.name, value.java_type) for value in operation.values] == [
+        ("operation", "string"),
+        ("mode", "int32"),
+    ]
+    source = BpfSource(CAPACITY, 0, ring_pages=16, link_type=link_type)
+    try:
+        source.describe([3, 5], [every, operation])
+        armed = source.arm([3, 5], [every.site, operation.site])
+        program.fire(3)
+        armed.disarm()
+        batch = source.drain(ALWAYS).batch
+        columns = batch.columns
+        assert columns.probe.tolist() == [3, 5] * 3
+        array = [-2, 0, 0x55667788]
+        operations = [(0, 7), (string(5), 7), (string(255, cut=True), 7)]
+        assert columns.values.tolist() == [
+            word % 2**64
+            for i in range(3)
+            for word in (0xFF, -128, -32767, -5, 0x1122334455667788, array[i], 0, *operations[i])
+        ]
+        assert columns.text == "GCż!".encode() + "GCż!".encode() + b"x" * 250
+        assert sum(source.lost(stage).sum() for stage in source.stages) == 0
+    finally:
+        source.close()
+
+
+def test_marks_are_listed_and_attached_to_from_the_command_line(program: Program) -> None:
+    listed = run(JCOLLECT, "probes", program.pid, "--usdt", "--probe", "orders:*")
+    assert listed.stderr == "3 USDT probes\n"
+    assert re.search(r"^orders:closed +armed +0 .*int32 arg1, uint64 arg2$", listed.stdout, re.MULTILINE)
+    with attach(program.pid, "--usdt", "orders:[pc]*", "-o", "json") as collector:
+        assert program.fire(5) == 1
+        assert "10 hits = 10 delivered" in finish(collector)
+        events = [json.loads(line) for line in collector.out if line.startswith("{")]
+    assert [event["args"] for event in events if event["probe"] == "orders:placed"] == [
+        [i, -i] for i in range(5)
+    ]
+    refused = run(JCOLLECT, "attach", program.pid, "--usdt", "nobody:*")
+    assert refused.returncode == 1
+    assert "no file that it has mapped has a USDT probe like --usdt 'nobody:*'" in refused.stderr
+    refused = run(JCOLLECT, "attach", program.pid, "--jvm", "gc")
+    assert refused.returncode == 1
+    assert f"cannot trace the JVM of PID {program.pid}: it is no JVM" in refused.stderr
 
 
 def test_a_session_traces_describes_and_counts_them(program: Program) -> None:

@@ -79,6 +79,12 @@ def test_verbs_of_an_unprivileged_user_work_with_the_listed_capabilities(jvm: Pr
     assert "converted 0 events" in jcollect("convert", recording, f"{folder}/a.jsonl")
     for verb in ("top", "hist"):
         assert "armed 12 probes" in jcollect(verb, pid, *own)
+    # With those of the JVM's pauses.
+    assert "armed 16 probes" in jcollect("slow", pid, *own)
+    assert "armed 18 probes" in jcollect("tree", pid, *own)
+    assert "armed 6 probes" in jcollect("exceptions", pid, *own)
+    for verb in ("tree", "slow", "exceptions"):
+        assert ", 0 lost" in jcollect(verb, recording)
 
 
 def test_a_program_is_run_with_the_listed_capabilities_and_without_them_itself(

@@ -24,7 +24,7 @@ def test_a_call_lasts_from_its_start_for_its_duration(targets: Path, lane: str) 
                 events = client.events()
                 target.send("go")
                 target.wait_for_line("called")
-                found = [event for event, _ in zip(events, range(200), strict=False)]
+                found = [event for _, event in zip(range(200), events, strict=False)]
                 events.close()
             finish(collector)
     entries: dict[str, list[Event]] = defaultdict(list)

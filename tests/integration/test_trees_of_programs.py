@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from conditions import require_bpf
-from java_target import JDKS, Jdk, Process, java, jcollect, newest_jdk
+from conditions import require_bpf, wait_until
+from java_target import JCOLLECT, JDKS, Jdk, Process, attach, finish, java, jcollect, newest_jdk, run
+from jcollect import Client
 
 SHOP = "Nested$Shop"
 RUNS, THREADS = 50, 200
@@ -80,6 +82,39 @@ def test_trees_are_those_of_the_program(targets: Path, jdk: Jdk, lane: str) -> N
     }
 
 
+def test_reports_of_a_running_collector(targets: Path, tmp_path: Path) -> None:
+    """They are those of a recording of the same events."""
+    require_bpf()
+    with java(newest_jdk, "-cp", targets, "Nested") as target:
+        target.wait_for_line("ready")
+        with attach(target.pid, "--select", f"{SHOP}#*") as collector:
+            address = re.search(r"unix:\S+", "\n".join(collector.err))
+            assert address is not None
+            file = tmp_path / "calls.jprec"
+            with (
+                jcollect("record", target.pid, "-w", file) as recorder,
+                jcollect("tree", address[0], "--json") as tree,
+                jcollect("slow", target.pid, "-n", 1, "--json") as slow,
+            ):
+                wait_until(lambda: len(subscribers(target.pid)) == 3, "the clients")
+                target.send("run")
+                target.wait_for_line("done")
+                finish(collector)
+                for client in (recorder, tree, slow):
+                    assert client.wait() == 0, client.err
+    trees = [json.loads(line) for line in tree.out]
+    assert [shape(each) for each in trees] == [ORDER] * RUNS
+    assert run(JCOLLECT, "tree", file, "--json").stdout.splitlines() == tree.out
+    longest = max(each["duration_ns"] for each in trees)
+    assert json.loads(slow.out[-1])["duration_ns"] == longest
+
+
+def subscribers(pid: int) -> list[str]:
+    """Returns the peers of the collector's subscribers."""
+    with Client(str(pid)) as client:
+        return [each.peer for each in client.status(summary_only=True).subscribers]
+
+
 def test_exceptions_of_a_program_have_messages(targets: Path) -> None:
     require_bpf()
     with java(newest_jdk, "-cp", targets, "Nested") as target:
@@ -96,6 +131,7 @@ def test_exceptions_of_a_program_have_messages(targets: Path) -> None:
         (f"no funds for {number}", 1) for number in range(RUNS)
     }
     assert {tuple(each["methods"]) for each in kinds} == {(f"{SHOP}#charge",)}
+    assert {each["sample"]["values"]["stack"][0].partition("(")[0] for each in kinds} == {f"{SHOP}.charge"}
     assert {tuple(each["passed"]) for each in kinds} == {(f"{SHOP}#pay",)}
 
 
@@ -103,7 +139,7 @@ def test_only_slow_calls_cost_an_event(targets: Path) -> None:
     require_bpf()
     with java(newest_jdk, "-cp", targets, "Nested") as target:
         target.wait_for_line("ready")
-        options = ("--select", f"{SHOP}#step(index=arg0);{SHOP}#check", "--over", "1ms", "--max-overhead", 0)
+        options = ("--select", f"{SHOP}#step;{SHOP}#check", "--over", "1ms", "--max-overhead", 0)
         with jcollect("slow", target.pid, *options, "-n", 2, "--json", "--explain", "cpu") as found:
             found.wait_for_line("armed ")
             target.send("virtual 20")
@@ -114,6 +150,7 @@ def test_only_slow_calls_cost_an_event(targets: Path) -> None:
             (summary,) = [line for line in found.err if line.startswith("detached")]
     steps = [each for each in calls if each["method"] == "step" and "rank" not in each]
     assert sorted(each["values"]["index"] for each in steps) == list(range(20))
+    assert {each["values"]["millis"] for each in steps} == {2}
     ranked = [each for each in calls if "rank" in each]
     assert [each["rank"] for each in ranked] == [1, 2]
     longest = sorted((each["duration_ns"] for each in calls if "rank" not in each), reverse=True)
@@ -121,3 +158,23 @@ def test_only_slow_calls_cost_an_event(targets: Path) -> None:
     # Each delivery calls step once, and check four times.
     delivered = len(calls) - len(ranked)
     assert f"100 hits = {delivered} delivered + {100 - delivered} filtered + 0 lost" in summary
+
+
+def test_a_slow_call_says_where_its_time_went(targets: Path) -> None:
+    require_bpf()
+    with java(newest_jdk, "-cp", targets, "Nested", jvm=["-XX:+UseG1GC"]) as target:
+        target.wait_for_line("ready")
+        options = ("--select", f"{SHOP}#clean", "--max-overhead", 0)
+        with jcollect("slow", target.pid, *options) as found:
+            found.wait_for_line("armed ")
+            target.send("clean")
+            target.wait_for_line("done")
+            found.signal(2)
+            assert found.wait() == 0, found.err
+    last = "\n".join(found.out).rpartition("the 1 slowest call of 1:")[2]
+    assert re.search(r"\n1\. [\d.]+ms  Nested\$Shop#clean  [\d:.]+ thread \d+\n    count = 3\n", last), last
+    assert re.search(r"\n    returned 3\n    of [\d.]+ms, [\d.]+ms in pauses of the JVM \(G1", last), last
+    assert re.search(r"\n    of [\d.]+ms, [\d.]+ms blocked or asleep", last), last
+    assert re.search(
+        r"\n      at Nested\$Shop\.clean\(.*\n      at Nested\.main\(Nested.java:\d+\)\n", last
+    ), last

@@ -7,10 +7,11 @@ import java.util.List;
 import java.util.concurrent.CountDownLatch;
 
 /**
- * Calls methods that call each other: with recursion, exceptions that are caught inside and outside,
- * and, in virtual threads, waiting in the middle.
+ * Calls methods that call each other: with recursion, exceptions that are caught inside and
+ * outside, and, in virtual threads, waiting in the middle.
  *
- * <p>Commands on stdin, one per line: {@code run}, and {@code virtual} with a number of threads.
+ * <p>Commands on stdin, one per line: {@code run}, and {@code virtual} with a number of threads, and
+ * {@code clean}, which collects garbage.
  * Prints "done" after each, and "ready" first.
  */
 public class Nested {
@@ -58,6 +59,12 @@ public class Nested {
       return reserve(index, 2);
     }
 
+    /** Pauses the JVM in the middle. */
+    static int clean(int count) {
+      System.gc();
+      return count;
+    }
+
     static void step(int index, int millis) throws InterruptedException {
       Thread.sleep(millis);
       check(index);
@@ -72,6 +79,8 @@ public class Nested {
     for (String line = commands.readLine(); line != null; line = commands.readLine()) {
       if (line.startsWith("virtual ")) {
         deliverAll(Integer.parseInt(line.substring(8)));
+      } else if (line.equals("clean")) {
+        Shop.clean(3);
       } else {
         for (int i = 0; i < 50; i++) {
           Shop.order(i);

@@ -331,3 +331,37 @@ def test_a_stack_of_any_depth_is_shown() -> None:
     assert sum(1 for _ in calls_in(root)) == depth
     assert "… 1 call not shown" in tree_lines(root, found.names, Shown(), True)[-1].text
     assert tree_json(root, found.names, Shown())["calls"]
+
+
+def test_each_lost_end_is_a_gap_where_the_call_began() -> None:
+    found, roots = trees()
+    # m0 calls m1, whose entry event was lost, which calls m3, and m2, whose end was lost.
+    found.take(thread_of((5, 1, 0), (30, 31, 0), (40, 32, 10), (50, 21, 0), (90, 12, 80)))
+    found.take(thread_of((100, 2, 95)))
+    (root,) = roots
+    (call,) = root.children
+    assert (call.method, call.duration, call.self_nanos) == (1, 80, 70)
+    assert [(each.method, each.is_lost, each.start - BEGIN) for each in call.children] == [
+        (3, False, 30),
+        (2, True, 50),
+    ]
+    found, roots = trees()
+    found.take(thread_of((5, 1, 0), (30, 11, 0), (40, 21, 0), (90, 32, 80)))
+    found.take(thread_of((100, 2, 95)))
+    (call,) = roots[0].children
+    assert [(each.method, each.is_lost) for each in call.children] == [(1, True), (2, True)]
+
+
+def test_an_event_that_comes_late_finds_its_place() -> None:
+    found, roots = trees()
+    found.take(thread_of((1, 1, 0), (95, 12, 90)))
+    # In the call that has just ended: a caller of nothing, and then the call between both.
+    found.take(thread_of((40, 32, 10)))
+    found.take(thread_of((60, 22, 50)))
+    found.take(thread_of((100, 2, 99)))
+    (root,) = roots
+    (outer,) = root.children
+    (middle,) = outer.children
+    (inner,) = middle.children
+    assert [each.method for each in (root, outer, middle, inner)] == [0, 1, 2, 3]
+    assert [each.self_nanos for each in (root, outer, middle, inner)] == [9, 40, 40, 10]

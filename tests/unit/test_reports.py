@@ -12,7 +12,7 @@ import pytest
 from java_target import JCOLLECT, run
 from jcollect.cli.exception_groups import MOST_GROUPS, ExceptionGroups
 from jcollect.cli.recorded_interval import recorded_interval
-from jcollect.cli.selector_additions import with_capture, with_clause
+from jcollect.cli.selector_additions import with_capture, with_clause, with_stack
 from jcollect.errors import InvalidCommandError
 from jcollect.hub.items import Loss, Schema
 from jcollect.layout.record import STRING_WORD_LENGTH_SHIFT, STRING_WORD_PRESENT
@@ -250,6 +250,22 @@ def test_an_interval_ends_after_its_begin() -> None:
 )  # fmt: skip
 def test_captures_are_added_where_there_are_none(selector: str, expected: str) -> None:
     assert with_capture(selector, "x") == expected
+
+
+@pytest.mark.parametrize(
+    ("selector", "expected"),
+    [
+        ("A#a;A#b(int)", "A#a(stack);A#b(int)(stack)"),
+        ("A#a(x=arg0) when x > 5", "A#a(x=arg0, stack) when x > 5"),
+        ("A#a[arg0]~every~10", "A#a[arg0, stack]~every~10"),
+        ("A#a(arguments, stack(16))", "A#a(arguments, stack(16))"),
+        ("A#a(deep=stack)", "A#a(deep=stack)"),
+        ("A#a(stack.size)", "A#a(stack.size, stack)"),
+        ("!A#a", "!A#a"),
+    ],
+)
+def test_the_stack_is_added_to_the_captures(selector: str, expected: str) -> None:
+    assert with_stack(selector) == expected
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,9 @@ def test_the_foundation_imports_no_layer() -> None:
 
 def test_above_sources_only_their_interface_is_known() -> None:
     """The session opens the sources, and the command line sets them up; nothing else knows their kinds."""
-    known = {f"sources.{name}" for name in ("base", "columns", "explanation", "loss_stage", "recorder")}
+    known = {
+        f"sources.{name}" for name in ("base", "columns", "explanation", "loss_stage", "recorder", "stacks")
+    }
     found = {}
     for layer in LAYERS[LAYERS.index("sources") + 1 :]:
         for file in (ROOT / layer).rglob("*.py"):

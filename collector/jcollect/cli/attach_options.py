@@ -58,13 +58,25 @@ class Recorded:
 
 
 @dataclass(frozen=True)
+class Flame:
+    """Where to write sums of stacks: `suffix` is the format, `weight` "time" or "count". `with_lines`: frames
+    are lines of methods. With `force`, the file may be that of another one."""
+
+    path: str
+    suffix: str
+    weight: str
+    with_lines: bool = False
+    force: bool = False
+
+
+@dataclass(frozen=True)
 class Reported:
     """A report that is made of the events: `make` returns it, given its output."""
 
     make: Callable[[Stdout], Report]
 
 
-Output = str | Table | Histograms | Recorded | Reported
+Output = str | Table | Histograms | Recorded | Flame | Reported
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 
-from jcollect.cli.attach_options import AttachOptions, Recorded
+from jcollect.cli.attach_options import AttachOptions, Flame, Recorded
 from jcollect.cli.attach_report import print_report
 from jcollect.cli.counts_file import check_can_write, write_counts
 from jcollect.cli.exporters import Exporters, check_can_export, claimed_metrics
@@ -68,7 +68,9 @@ def run_attach(options: AttachOptions, compilation: Compilation, program: Progra
     targets = options.targets
     with ExitStack() as stack:
         processes = [stack.enter_context(Process.open(pid)) for pid in targets.pids]
-        if _is_leased(options, processes):
+        is_leased = _is_leased(options, processes)
+        _check_can_explain(options.settings, is_leased)
+        if is_leased:
             compilation.close()
             options = replace(options, settings=replace(options.settings, lane=LEASED))
         else:
@@ -104,6 +106,20 @@ def _is_leased(options: AttachOptions, processes: Sequence[Process]) -> bool:
         raise
 
 
+def _check_can_explain(settings: SessionSettings, is_leased: bool) -> None:
+    """Raises JcollectError if --explain cannot be obeyed: before anything is done."""
+    if settings.explain and is_leased:
+        raise JcollectError(
+            "cannot explain calls: what the kernel does with threads is only for users with CAP_BPF and "
+            "CAP_PERFMON; run with sudo, or without --explain"
+        )
+    if settings.explain and settings.only_counts:
+        raise JcollectError(
+            "cannot explain calls that are only counted: --explain is for events; leave out one of --explain "
+            "and --no-events"
+        )
+
+
 @contextmanager
 def _claimed(options: AttachOptions) -> Iterator[Claim]:
     """Claims the address to serve at: in a new directory if the user has no default one. Raises
@@ -132,7 +148,7 @@ def _prepare(
 ) -> None:
     """Gives up privileges, and checks the resources that the command will need. Raises JcollectError."""
     served = (address.path, metrics and metrics.path)
-    recorded = options.output.path if isinstance(options.output, Recorded) else None
+    recorded = options.output.path if isinstance(options.output, Recorded | Flame) else None
     written = (options.counts, options.events, options.access.audit, recorded)
     paths = [path for path in (*served, *written) if path]
     needs_admin = bool(options.targets.selectors) or _may_use_perf_events(options.settings)

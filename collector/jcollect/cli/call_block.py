@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
-from jcollect.cli.event_text import exception_class, exception_message, outcome_text, value_text
+from jcollect.cli.event_text import exception_class, exception_message, outcome_text, stack_of, value_text
+from jcollect.console import plural
 from jcollect.printable import printable
 from jcollect.rpc.public.event import Event, Missing, ObjectText, Value
 from jcollect.rpc.public.explanation import Explanation
@@ -20,6 +21,8 @@ _INDENT = "    "
 _NANOS = 1_000_000_000
 # Below this part of a call, a part of its time is not worth a word.
 _LEAST_SHARE = 0.005
+# Frames of a block; JSON has all.
+_MOST_FRAMES = 32
 
 
 def method_of(event: Event) -> str:
@@ -49,6 +52,7 @@ def block_lines(event: Event, rank: str = "") -> Iterator[str]:
     began = time_text(began_at(event))
     yield f"{rank}{duration_text(event.duration_nanos)}  {printable(method_of(event))}  {began} {thread}"
     captured = [each for each in event.probe.values if each.path and each.path != "return"]
+    captured = [each for each in captured if not isinstance(event.values.get(each.name), tuple)]
     returned = [each for each in event.probe.values if not each.path or each.path == "return"]
     for each in captured:
         yield f"{_INDENT}{printable(each.name)} = {value_text(event.values.get(each.name))}"
@@ -59,6 +63,11 @@ def block_lines(event: Event, rank: str = "") -> Iterator[str]:
     if event.explanation is not None:
         for line in explanation_lines(event.explanation, event.duration_nanos):
             yield f"{_INDENT}{line}"
+    frames = stack_of(event)
+    for frame in frames[:_MOST_FRAMES]:
+        yield f"{_INDENT}  at {printable(frame)}"
+    if len(frames) > _MOST_FRAMES:
+        yield f"{_INDENT}  … {plural(len(frames) - _MOST_FRAMES, 'frame')} more"
 
 
 def explanation_lines(found: Explanation, duration: int) -> Iterator[str]:
@@ -80,15 +89,12 @@ def explanation_lines(found: Explanation, duration: int) -> Iterator[str]:
         yield f"of {total}, " + ", ".join(f"{duration_text(nanos)} {name}" for name, nanos in worth)
     elif not known:
         yield f"of {total}, the time on a CPU is not known"
-    switches = [
-        f"{count:,} {name}"
-        for name, count in (
-            ("voluntary switches", found.voluntary_switches),
-            ("involuntary switches", found.involuntary_switches),
-            ("page faults", found.faults),
-        )
-        if count
-    ]
+    counted = (
+        ("voluntary switch", found.voluntary_switches),
+        ("involuntary switch", found.involuntary_switches),
+        ("page fault", found.faults),
+    )
+    switches = [_plural(count, noun) for noun, count in counted if count]
     if switches:
         yield ", ".join(switches)
     if found.syscalls:
@@ -96,7 +102,11 @@ def explanation_lines(found: Explanation, duration: int) -> Iterator[str]:
         top = ""
         if found.top_syscall is not None and found.top_syscall_nanos is not None:
             top = f", most of it {printable(found.top_syscall)} ({duration_text(found.top_syscall_nanos)})"
-        yield f"{found.syscalls:,} system calls{spent}{top}"
+        yield f"{plural(found.syscalls, 'system call')}{spent}{top}"
+
+
+def _plural(count: int, noun: str) -> str:
+    return plural(count, noun) if not noun.endswith("switch") or count == 1 else f"{count:,} {noun}es"
 
 
 def call_json(event: Event) -> dict[str, Any]:
@@ -136,4 +146,6 @@ def json_value(value: Value) -> object:
         return {"absent": "null" if value is Missing.ABSENT else value.value}
     if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
         return "NaN" if value != value else "Infinity" if value > 0 else "-Infinity"
+    if isinstance(value, tuple):
+        return list(value)
     return str(value) if isinstance(value, ObjectText) else value

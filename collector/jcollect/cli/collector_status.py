@@ -58,6 +58,8 @@ def echo_collector(address: Address, status: collector_pb2.GetStatusResponse, ev
             f"attached: to PID {process.pid} ({process.name}), {process.armed:,} of "
             f"{plural(process.probes, 'probe')} armed, {_count(process.libraries, 'stub library')} linked"
         )
+        if process.stacks or process.lost_stacks:
+            echo(stacks_text(process))
         if lane := lane_text(process):
             echo(lane)
         echo_overhead(process)
@@ -166,6 +168,14 @@ def hit_counts_text(counts: collector_pb2.HitCounts) -> str:
 
 def _lost(counts: collector_pb2.HitCounts) -> int:
     return counts.lost_in_kernel_ring + counts.lost_in_direct_rings + counts.lost_in_collector
+
+
+def stacks_text(process: collector_pb2.AttachedProcess) -> str:
+    """Returns how many stacks a process has captured, and how many values have none."""
+    text = f"stacks: {process.stacks:,} distinct of PID {process.pid}"
+    if process.lost_stacks:
+        text += f", {plural(process.lost_stacks, 'value')} without one; see stack-memory in docs/stacks.md"
+    return text
 
 
 def lane_text(process: collector_pb2.AttachedProcess) -> str:

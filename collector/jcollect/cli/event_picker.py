@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from jcollect.hub.items import EncodedEvents, Events
+from jcollect.hub.items import EncodedEvents, Events, Stacks
 from jcollect.probes.description import Described
 from jcollect.recordings.shapes import Shapes
 from jcollect.rpc.messages import probe_message
 from jcollect.rpc.public.event import Event
 from jcollect.rpc.public.event_decoder import DescribedProbe, events_of
 from jcollect.sources.columns import Batch, Flags
+from jcollect.sources.stacks import StackTable
 
 
 class _Probes(dict[int, DescribedProbe]):
@@ -18,9 +19,10 @@ class _Probes(dict[int, DescribedProbe]):
 
     def __init__(self) -> None:
         self.descriptions: dict[int, Described] = {}
+        self.stacks = StackTable()
 
     def __missing__(self, number: int) -> DescribedProbe:
-        found = self[number] = DescribedProbe(probe_message(self.descriptions[number]))
+        found = self[number] = DescribedProbe(probe_message(self.descriptions[number]), self.stacks)
         return found
 
 
@@ -38,6 +40,10 @@ class EventPicker:
         for probe in new:
             self._described.pop(probe.id, None)
             self._described.descriptions[probe.id] = probe
+
+    def take_stacks(self, item: Stacks) -> None:
+        """Adds the stacks to which events refer."""
+        self._described.stacks.add(item.stacks)
 
     def pick(self, events: Events | EncodedEvents, wanted: Flags) -> Iterator[Event]:
         """Yields the events for which `wanted` is true. Raises MalformedStreamError."""

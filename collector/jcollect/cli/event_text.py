@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from jcollect.printable import printable, quoted_text
 from jcollect.rpc.public.event import Event, Missing, ObjectText, TruncatedText, Value
+from jcollect.view.stack_text import short_frame
 
 # A captured path that has the message of an exception: `exception.message` and other spellings of it.
 _MESSAGES = frozenset(("exception.message", "exception.message()", "exception.getMessage()"))
@@ -16,6 +17,8 @@ def value_text(value: Value, most: int = _MOST_CHARACTERS) -> str:
         return "null"
     if isinstance(value, Missing):
         return f"<{value.value}>"
+    if isinstance(value, tuple):
+        return shortened(printable(" < ".join(map(short_frame, value))), most)
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, ObjectText):
@@ -49,6 +52,11 @@ def exception_message(event: Event) -> Value:
     return Missing.UNKNOWN
 
 
+def stack_of(event: Event) -> tuple[str, ...]:
+    """Returns the frames of the captured stack, the innermost first; none if there is no stack."""
+    return next((each for each in event.values.values() if isinstance(each, tuple)), ())
+
+
 def outcome_text(event: Event, with_values: bool = False) -> str:
     """Returns how a call ended: the exception and its message, and all values if asked for."""
     parts = []
@@ -59,7 +67,11 @@ def outcome_text(event: Event, with_values: bool = False) -> str:
         parts.append(f"{name}: {shortened(printable(str(message)), _MOST_CHARACTERS)}" if known else name)
     if with_values:
         for value in event.probe.values:
-            if value.path in _MESSAGES or (event.probe.kind == "throw" and not value.path):
+            if (
+                isinstance(event.values.get(value.name), tuple)
+                or value.path in _MESSAGES
+                or (event.probe.kind == "throw" and not value.path)
+            ):
                 continue
             parts.append(f"{printable(value.name)}={value_text(event.values.get(value.name))}")
     return " ".join(parts)

@@ -16,20 +16,23 @@ from rich.text import Text
 
 from jcollect.cli.call_block import time_text
 from jcollect.cli.event_picker import EventPicker
-from jcollect.cli.event_text import shortened
+from jcollect.cli.event_text import shortened, stack_of
 from jcollect.cli.exception_groups import ExceptionGroups, Group
 from jcollect.cli.report import Lines
 from jcollect.console import Stdout, lines_above, plural, status, warn
-from jcollect.hub.items import EncodedEvents, Events, Item, Loss, Schema
+from jcollect.hub.items import EncodedEvents, Events, Item, Loss, Schema, Stacks
 from jcollect.printable import printable
 from jcollect.probes.probe import THROW
 from jcollect.view.later import LaterParts
 from jcollect.view.losses import Losses
 
 _HEAD = f"{'COUNT':>9}  {'RATE/S':>8}  {'FIRST':<15}  {'LAST':<15}  EXCEPTION"
+_LIVE_HEAD = f"{'COUNT':>9}  {'RATE/S':>8}  {'LAST':<15}  EXCEPTION"
 _OTHER_LINES = 3
 _MOST_MESSAGE = 300
 _NAMED_METHODS = 4
+# Frames of the sample of each kind; JSON has all.
+_MOST_FRAMES = 8
 
 
 @dataclass(frozen=True)
@@ -101,6 +104,8 @@ class ExceptionReport:
             for line in self._later.in_loss(item.stage):
                 warn(line)
             self._losses.take(item)
+        elif isinstance(item, Stacks):
+            self._picker.take_stacks(item)
         elif isinstance(item, (Events, EncodedEvents)):
             columns = item.columns
             if not len(columns):
@@ -123,20 +128,25 @@ class ExceptionReport:
         self._shown = now
         rows = max(1, min(self._options.rows, self._live.console.height - _OTHER_LINES))
         text = Text(no_wrap=True, overflow="ellipsis")
-        text.append(_HEAD, style="bold")
+        text.append(_LIVE_HEAD, style="bold")
         for group in self._groups.in_order()[:rows]:
-            text.append(f"\n{self._line(group)}")
+            text.append(f"\n{self._live_line(group)}")
         text.append(f"\n{self._summary()}")
         self._live.update(text, refresh=True)
 
     def _line(self, group: Group) -> str:
+        times = f"{time_text(group.first):<15}  {time_text(group.last):<15}"
+        return f"{self._numbers(group)}  {times}  {_named(group.name, group)}"
+
+    def _live_line(self, group: Group) -> str:
+        """Returns a line that is as narrow as possible: without the package of the class."""
+        name = group.name.rpartition(".")[2]
+        return f"{self._numbers(group)}  {time_text(group.last):<15}  {_named(name, group)}"
+
+    def _numbers(self, group: Group) -> str:
         seconds = self._seconds
         rate = f"{group.count / seconds:,.2f}" if seconds > 0 else "-"
-        message = "" if group.message is None else f": {shortened(printable(group.message), _MOST_MESSAGE)}"
-        return (
-            f"{group.count:>9,}  {rate:>8}  {time_text(group.first):<15}  {time_text(group.last):<15}  "
-            f"{printable(group.name) or 'an exception'}{message}"
-        )
+        return f"{group.count:>9,}  {rate:>8}"
 
     def _summary(self) -> str:
         found = self._groups
@@ -156,6 +166,8 @@ class ExceptionReport:
             lines.append(f"{'':>11}in {_methods(group.methods)}")
             if group.passed:
                 lines.append(f"{'':>11}passed through {_methods(group.passed)}")
+            frames = stack_of(group.sample)
+            lines += (f"{'':>13}at {printable(frame)}" for frame in frames[:_MOST_FRAMES])
         left = groups[self._options.rows :]
         if left:
             count = sum(group.count for group in left)
@@ -164,6 +176,11 @@ class ExceptionReport:
             lines.append(f"{self._groups.others:>9,}  of other kinds, which are not told apart")
         self._lines.write(lines)
         status(self._summary())
+
+
+def _named(name: str, group: Group) -> str:
+    message = "" if group.message is None else f": {shortened(printable(group.message), _MOST_MESSAGE)}"
+    return f"{printable(name) or 'an exception'}{message}"
 
 
 def _methods(methods: dict[str, None]) -> str:

@@ -31,8 +31,8 @@ class _Total:
 
 
 class JvmReport:
-    """A report (cli/report.py). Prints events of at least `least` ns, those without an end if it is 0; those of
-    VM operations only `with_operations`."""
+    """A report (cli/report.py). Prints events of at least `least` ns, those without an end if it is 0; those
+    of VM operations only `with_operations`."""
 
     def __init__(self, out: Stdout, least: int, as_json: bool, with_operations: bool) -> None:
         self._lines = Lines(out)

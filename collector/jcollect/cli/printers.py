@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from jcollect.cli.attach_options import Histograms, Output, Recorded, Reported, Table
+from jcollect.cli.attach_options import Flame, Histograms, Output, Recorded, Reported, Table
 from jcollect.console import Stdout, terminal_columns
 from jcollect.hub.stream_options import EVERYTHING, StreamOptions
 from jcollect.session.session import Session
@@ -75,6 +75,10 @@ def start_printer(
         from jcollect.cli.record_printer import RecordPrinter
 
         return RecordPrinter(session, output, source, stream)
+    if isinstance(output, Flame):
+        from jcollect.cli.flame_output import FlamePrinter
+
+        return FlamePrinter(session, output, source)
     if isinstance(output, Reported):
         from jcollect.cli.report_printer import ReportPrinter
 

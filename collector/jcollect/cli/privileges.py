@@ -32,6 +32,8 @@ NEEDED = {
     "exceptions": frozenset[int](),
     "exceptions --select": TRACING | COMMANDING,
     "find": COMMANDING,
+    "flame": frozenset[int](),
+    "flame --select": TRACING | COMMANDING,
     "hist": frozenset[int](),
     "jvm": TRACING,
     "observe": frozenset[int](),
@@ -73,6 +75,7 @@ _KEPT = {
     "diff": _FILES,
     "exceptions": _ATTACH,  # Without --select only _CLIENT.
     "find": _COMMANDING_WELL,
+    "flame": _ATTACH,  # Of a collector or a recording only _CLIENT.
     "hist": _ATTACH,  # Without --select only _CLIENT.
     "jvm": _ATTACH,
     "observe": _ATTACH,  # Without --select only _CLIENT.

@@ -32,9 +32,9 @@ Make = Callable[[Stdout], Report]
 
 @dataclass(frozen=True)
 class ReportOptions:
-    """The options that the commands with reports share. `own_globs` are the probes that a collector of the
-    command's own attaches to if none are given, `explain` what it explains, and `jvm` the kinds of events of
-    the JVM that it attaches to."""
+    """The options that the commands with reports share. `own_globs` are the probes that the command
+    attaches to or subscribes to if none are given, `explain` what it explains, and `jvm` the kinds of
+    events of the JVM that it attaches to."""
 
     access: ClientAccess
     selectors: tuple[str, ...]
@@ -99,7 +99,8 @@ def _run_client(address: str, make: Make, options: ReportOptions) -> None:
 
         def items() -> Iterator[Item]:
             return _first(
-                client.subscribe(options.globs, options.duration, collector.pids), options.max_events
+                client.subscribe(options.globs or options.own_globs, options.duration, collector.pids),
+                options.max_events,
             )
 
         run = ReportRun(report, items, failures, client.close_stream)

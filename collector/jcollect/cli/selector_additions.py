@@ -11,7 +11,10 @@ from typing import NamedTuple
 
 _CLAUSE = re.compile(r"[\s~)\]](when|every|at[\s~]+most)(?=[\s~(\[!])", re.IGNORECASE)
 # Captures, and no types: see docs/selectors.md, below the grammar.
-_CAPTURE = re.compile(r"=|(^|,)\s*([(\[]{2}|(this|return|exception|thread|duration|arguments|arg\d+)\b)")
+_CAPTURE = re.compile(
+    r"=|(^|,)\s*([(\[]{2}|(this|return|exception|thread|duration|stack|arguments|arg\d+)\b)"
+)
+_STACK = re.compile(r"[(\[,=]\s*stack\s*([,)\]]|[(\[]\s*\d+\s*[)\]])")
 _OPEN, _CLOSE = "([", ")]"
 
 
@@ -28,6 +31,19 @@ def with_capture(selectors: str, capture: str) -> str:
 
     def changed(parts: _Parts) -> _Parts:
         return parts if parts.captures else parts._replace(captures=f"({capture})")
+
+    return ";".join(_changed(each, changed) for each in _divided(selectors, ";"))
+
+
+def with_stack(selectors: str) -> str:
+    """Returns selectors, of which each captures the stack, besides what it captures already."""
+
+    def changed(parts: _Parts) -> _Parts:
+        if not parts.captures:
+            return parts._replace(captures="(stack)")
+        if _STACK.search(_without_strings(parts.captures)):
+            return parts
+        return parts._replace(captures=f"{parts.captures[:-1]}, stack{parts.captures[-1]}")
 
     return ";".join(_changed(each, changed) for each in _divided(selectors, ";"))
 

@@ -13,7 +13,7 @@ from jcollect.cli.call_block import block_lines, call_json
 from jcollect.cli.event_picker import EventPicker
 from jcollect.cli.report import Lines
 from jcollect.console import Stdout, plural, status, warn
-from jcollect.hub.items import EncodedEvents, Events, Item, Loss, Schema
+from jcollect.hub.items import EncodedEvents, Events, Item, Loss, Schema, Stacks
 from jcollect.probes.probe import TIMED_KINDS
 from jcollect.rpc.public.event import Event
 from jcollect.sources.columns import Columns, Flags
@@ -71,6 +71,8 @@ class SlowReport:
             for line in self._later.in_loss(item.stage):
                 warn(line)
             self._losses.take(item)
+        elif isinstance(item, Stacks):
+            self._picker.take_stacks(item)
         elif isinstance(item, (Events, EncodedEvents)):
             self._add(item)
 

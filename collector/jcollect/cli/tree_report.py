@@ -16,7 +16,7 @@ from jcollect.cli.event_picker import EventPicker
 from jcollect.cli.event_text import outcome_text
 from jcollect.cli.report import Lines
 from jcollect.console import Stdout, plural, status, warn
-from jcollect.hub.items import EncodedEvents, Events, Item, Loss, Schema, Throttling
+from jcollect.hub.items import EncodedEvents, Events, Item, Loss, Schema, Stacks, Throttling
 from jcollect.printable import printable
 from jcollect.probes.probe import THROW, TIMED_KINDS
 from jcollect.sources.columns import EACH, Columns, Flags
@@ -90,6 +90,8 @@ class TreeReport:
             # Their methods are unwoven: calls that run have no end.
             if item.began:
                 self._trees.take_loss(0, item.began)
+        elif isinstance(item, Stacks):
+            self._picker.take_stacks(item)
         elif isinstance(item, (Events, EncodedEvents)):
             self._received = time.monotonic()
             self._add(item)

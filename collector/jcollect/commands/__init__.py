@@ -26,6 +26,7 @@ _VERBS = {
     "diff": ("diff", "diff"),
     "exceptions": ("exceptions", "exceptions"),
     "find": ("find", "find"),
+    "flame": ("flame", "flame"),
     "hist": ("hist", "hist"),
     "jvm": ("jvm", "jvm"),
     "observe": ("observe", "observe"),

@@ -10,7 +10,7 @@ from jcollect.cli.argument_types import Seconds, WholeNumber
 from jcollect.cli.exception_report import ExceptionOptions, ExceptionReport
 from jcollect.cli.report_options import report_options
 from jcollect.cli.report_source import ReportOptions, is_recording, run_report
-from jcollect.cli.selector_additions import with_capture
+from jcollect.cli.selector_additions import with_capture, with_stack
 
 # Only throw probes are attached to: a call that returns costs nothing.
 _THROWS = ("*__throw",)
@@ -52,12 +52,12 @@ def exceptions(
     """Count the exceptions that leave methods, by class and message, live; print the totals at the end, with
     the methods, the first and the last time. An exception that leaves several traced methods counts once.
 
-    With --select, the command attaches to PID itself, to throw probes only, and captures messages unless the
-    selector has captures of its own. Otherwise it reads what a running collector streams: messages are known
-    if its selector captures exception.message. FILE is a recording of jcollect record.
+    With --select, the command attaches to PID itself, to throw probes only. It captures the stack, and the
+    message unless the selector has captures of its own. Otherwise it reads what a running collector streams:
+    messages are known if its selector captures exception.message. FILE is a recording of jcollect record.
     """
     is_live = bool(options.selectors) or not is_recording(sources[0])
-    selectors = tuple(with_capture(each, _MESSAGE) for each in options.selectors)
+    selectors = tuple(with_stack(with_capture(each, _MESSAGE)) for each in options.selectors)
     options = replace(options, own_globs=_THROWS, selectors=selectors)
     shown = ExceptionOptions(rows, interval, fold_digits, as_json)
     run_report(sources, lambda out: ExceptionReport(out, shown, is_live), options)

@@ -9,7 +9,7 @@ import click
 from jcollect.cli.argument_types import ExplainedParts, WholeNumber
 from jcollect.cli.report_options import Time, report_options
 from jcollect.cli.report_source import ReportOptions, is_recording, run_report
-from jcollect.cli.selector_additions import with_clause
+from jcollect.cli.selector_additions import with_capture, with_clause, with_stack
 from jcollect.cli.slow_report import SlowOptions, SlowReport
 from jcollect.probes.permission import can_place_uprobes
 from jcollect.view.formats import exact_duration
@@ -18,8 +18,10 @@ from jcollect.view.formats import exact_duration
 _MOST_CALLS = 1000
 # A call that ends has its duration: entry probes would only cost time.
 _ENDS = ("*__return", "*__throw")
+# Without captures, return and throw probes do not pass the arguments.
+_CAPTURED = "arguments, message=exception.message"
 # What costs little.
-_EXPLAINED = frozenset(("cpu", "faults"))
+_EXPLAINED = frozenset(("cpu", "faults", "pauses"))
 
 
 @click.command()
@@ -45,7 +47,12 @@ _EXPLAINED = frozenset(("cpu", "faults"))
     type=ExplainedParts(),
     metavar="PARTS",
     help="With --select: say where the time of each call went, as in jcollect attach; '' for nothing. "
-    "Default: cpu,faults if jcollect may load BPF programs.",
+    "Default: cpu,faults,pauses if jcollect may load BPF programs.",
+)
+@click.option(
+    "--no-stack",
+    is_flag=True,
+    help="With --select: capture no stacks, which cost some microseconds for each call that fires.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print each call as a line of JSON.")
 def slow(
@@ -54,18 +61,23 @@ def slow(
     most: int,
     over: int | None,
     explain: frozenset[str] | None,
+    no_stack: bool,
     as_json: bool,
 ) -> None:
     """Print the slowest calls: each that enters the N slowest when it ends, and the final N at the end. With
     the values that its probe captures, how it ended, and where its time went, as far as that is known.
 
-    With --select, the command attaches to PID itself; otherwise it reads what a running collector streams.
-    FILE is a recording of jcollect record.
+    With --select, the command attaches to PID itself. It captures the stack, and the arguments and messages
+    of exceptions unless the selector has captures of its own. Otherwise it reads what a running collector
+    streams. FILE is a recording of jcollect record.
     """
     is_live = bool(options.selectors) or not is_recording(sources[0])
     if explain is None:
         explain = _EXPLAINED if options.selectors and can_place_uprobes() else frozenset()
-    options = replace(options, own_globs=_ENDS, explain=explain)
+    selectors = tuple(with_capture(each, _CAPTURED) for each in options.selectors)
+    if not no_stack:
+        selectors = tuple(map(with_stack, selectors))
+    options = replace(options, selectors=selectors, own_globs=_ENDS, explain=explain)
     if over is not None:
         clause = f"duration >= {exact_duration(over)}"
         options = replace(options, selectors=tuple(with_clause(each, clause) for each in options.selectors))

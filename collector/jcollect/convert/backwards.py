@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from jcollect.errors import JcollectError, explain
-from jcollect.hub.items import Loss, Schema
+from jcollect.hub.items import Loss, Schema, Stacks
 from jcollect.probes.description import ProbeDescription
 from jcollect.recordings.batches import decode_batch
 from jcollect.recordings.chosen import Chosen
@@ -21,6 +21,7 @@ from jcollect.recordings.overview import description_of, meaning
 from jcollect.recordings.reader import RecordingFile, explaining, open_recording
 from jcollect.recordings.shapes import Shapes
 from jcollect.sources.columns import Batch
+from jcollect.sources.stacks import StackTable
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,7 @@ class Backwards:
         """Reads everything but the events. Raises JcollectError."""
         self.probes: dict[int, ProbeDescription] = {}
         self.warnings: list[str] = []
+        self.stacks = StackTable()
         # Main classes and commands, as far as they are known.
         self.process_names: dict[int, str] = {}
         self._parts: list[_Events | _Reassigned | Lost] = []
@@ -67,6 +69,8 @@ class Backwards:
                 self._parts.append(_Events(path, frame.start))
             elif isinstance(item, Schema):
                 self._describe(item)
+            elif isinstance(item, Stacks):
+                self.stacks.add(item.stacks)
             elif isinstance(item, Loss):
                 more = item.events - self.lost.get(item.stage, 0)
                 if more > 0:

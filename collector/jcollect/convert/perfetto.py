@@ -135,6 +135,7 @@ class PerfettoWriter:
         if not any(probes[number].values for number in known):
             return [{}] * len(batch)
         formatter = LineFormatter(line_format("json"))
+        formatter.use_stacks(self._source.stacks)
         formatter.add([probes[number] for number in numbers])
         lines = (json.loads(line) for part in formatter.lines(c) for line in part)
         return [next(lines) if number in known else {} for number in c.probe.tolist()]
@@ -165,7 +166,9 @@ class PerfettoWriter:
         elif value is None:
             annotation.string_value = "null"
         else:
-            text = value if isinstance(value, str) else json.dumps(value)
+            # A stack has a line for each frame.
+            text = "\n".join(map(str, value)) if isinstance(value, list) else value
+            text = text if isinstance(text, str) else json.dumps(text)
             annotation.string_value = text.encode("utf-8", "replace").decode()
 
     def _lost(self, lost: Lost, time: int) -> None:

@@ -40,7 +40,7 @@ class Stacks:
         for item in Nesting(source).batches():
             if isinstance(item, Lost):
                 continue
-            names = {number: _frame(location_text(probe)) for number, probe in source.probes.items()}
+            names = {number: frame_name(location_text(probe)) for number, probe in source.probes.items()}
             for call in item[1]:
                 callers = tuple(names[each] for each in call.callers)
                 own = self._sum((*callers, names[call.probe]))
@@ -67,7 +67,7 @@ class Stacks:
         return found
 
 
-def _frame(name: str) -> str:
+def frame_name(name: str) -> str:
     """Returns the name of a method as a frame: semicolons separate frames, and a line ends one."""
     return "".join("_" if each == ";" or ord(each) < 0x20 else each for each in name)
 

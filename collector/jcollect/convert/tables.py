@@ -6,7 +6,7 @@ import json
 from typing import Any, BinaryIO
 
 from jcollect.convert.source import Source
-from jcollect.hub.items import Schema
+from jcollect.hub.items import Schema, Stacks
 from jcollect.sources.columns import Batch
 from jcollect.sources.loss_stage import LossStage
 from jcollect.view.arrow import EventTable, import_pyarrow
@@ -32,6 +32,8 @@ class _Tables:
         for item in self._source.items():
             if isinstance(item, Schema):
                 self._table.describe(item.probes)
+            elif isinstance(item, Stacks):
+                self._table.add_stacks(item.stacks)
             elif isinstance(item, Batch):
                 batch = self._table.record_batch(item.columns, is_complete=True)
                 self.rows += len(item)

@@ -50,6 +50,7 @@ class Sort(Enum):
     STRING = "a string"
     REFERENCE = "an object"
     DURATION = "a duration"
+    STACK = "a stack"
     NULL = "null"
 
 

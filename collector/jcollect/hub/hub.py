@@ -26,6 +26,7 @@ from jcollect.hub.wire import encode
 from jcollect.probes.description import ProbeDescription
 from jcollect.probes.globs import Budget, matcher
 from jcollect.sources.columns import Batch
+from jcollect.sources.stacks import StackTable
 
 # Queue of one subscriber: the events of one second, at a million events per second.
 QUEUE_BYTES = 64 << 20
@@ -68,8 +69,11 @@ class Hub:
         all_queues_bytes: int = ALL_QUEUES_BYTES,
         history_bytes: int = HISTORY_BYTES,
         stages: Sequence[Stage] = (),
+        stacks: StackTable | None = None,
     ) -> None:
-        """`stages` change batches before they are published, in this order."""
+        """`stages` change batches before they are published, in this order. `stacks` has those that events
+        refer to."""
+        self.stacks = StackTable() if stacks is None else stacks
         self._probes = {probe.id: probe for probe in probes}
         self._stages = stages
         for stage in stages:
@@ -112,7 +116,15 @@ class Hub:
         described = [now.get(number, probe) for number, probe in known.items()]
         matches = matching(patterns, pids, budget, options.deny)
         subscription = Subscription(
-            matches, described, self._accounts, self._memory, peer, budget, options, self._go_live
+            matches,
+            described,
+            self._accounts,
+            self._memory,
+            peer,
+            budget,
+            options,
+            self._go_live,
+            self.stacks,
         )
         try:
             self._join(subscription, known, patterns, options)

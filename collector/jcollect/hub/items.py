@@ -1,5 +1,5 @@
-"""The items of a subscription: schemas, batches of events, losses, throttling, and what the request left
-out."""
+"""The items of a subscription: schemas, batches of events, losses, throttling, stacks, and what the
+request left out."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from jcollect.probes.description import Described
 from jcollect.sources.base import LossStage as LossStage
 from jcollect.sources.columns import U32, Columns
 from jcollect.sources.columns import Batch as Picked
+from jcollect.sources.stacks import StackTrace
 
 
 @dataclass(frozen=True)
@@ -104,6 +105,14 @@ class History:
 
 
 @dataclass(frozen=True)
+class Stacks:
+    """Describes stacks, before the first events with their IDs. An ID that is described again is another
+    stack from then on."""
+
+    stacks: Sequence[StackTrace]
+
+
+@dataclass(frozen=True)
 class Skipped:
     """Events that the request has left out since the subscription began: by `where`, sampling and the
     rate."""
@@ -137,4 +146,4 @@ class ThrottledCalls(NamedTuple):
 
 
 Batch = Events | EncodedEvents
-Item = Schema | Events | EncodedEvents | Loss | Throttling | History | Skipped | Position
+Item = Schema | Events | EncodedEvents | Loss | Throttling | History | Skipped | Stacks | Position

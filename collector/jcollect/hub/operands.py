@@ -31,6 +31,7 @@ _RELATIONS: dict[str, Callable[[Any, Any], Any]] = {
 _MIRRORED = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
 _NUMBERS = (Sort.NUMBER, Sort.DECIMAL, Sort.CHAR)
 _SORTS = {
+    probe_pb2.VALUE_TYPE_STACK: Sort.STACK,
     probe_pb2.VALUE_TYPE_BOOLEAN: Sort.BOOLEAN,
     probe_pb2.VALUE_TYPE_CHAR: Sort.CHAR,
     probe_pb2.VALUE_TYPE_FLOAT: Sort.DECIMAL,

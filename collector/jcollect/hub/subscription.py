@@ -28,11 +28,13 @@ from jcollect.hub.items import (
 )
 from jcollect.hub.memory_budget import MemoryBudget
 from jcollect.hub.selection import Selection
+from jcollect.hub.sent_stacks import SentStacks
 from jcollect.hub.stream_options import StreamOptions
 from jcollect.hub.subscribed_probes import Filter, SubscribedProbes
 from jcollect.probes.description import ProbeDescription
 from jcollect.probes.globs import Budget, TooCostlyError
 from jcollect.sources.columns import Flags
+from jcollect.sources.stacks import StackTable
 
 # Maximum memory of queued schemas and notices. They cannot be dropped, so a subscriber that does not read
 # them is disconnected. A description with usual names uses about 512 bytes.
@@ -91,6 +93,7 @@ class Subscription:
         budget: Budget,
         options: StreamOptions,
         go_live: Callable[[Subscription], None],
+        stacks: StackTable,
     ) -> None:
         """`probes` are the current ones; without `matches`, all of them match. `budget` belongs to `matches`.
         `go_live` has the hub offer what it publishes; the hub's lock is held.
@@ -105,6 +108,7 @@ class Subscription:
         self._on_overflow = options.on_overflow
         self._selection = Selection(options)
         self._skipped = Skipped()
+        self._stacks = SentStacks(stacks) if "values" in options.columns else None
         # The positions after the last item, after what was published last, and that the subscriber knows.
         self.cursor = Cursor(0, 0, 0)
         self._offered = self._known_cursor = self.cursor
@@ -174,6 +178,8 @@ class Subscription:
         """Returns the matching probes, and adds them to the filter."""
         matching = self._probes.matching(probes)
         self._selection.describe(matching)
+        if self._stacks is not None:
+            self._stacks.describe(matching)
         self._probes.add(matching, len(probes))
         return matching
 
@@ -344,9 +350,10 @@ class Subscription:
                     self.cursor = self._offered
                     if self._ended:
                         break
-            found = self._selected(taken) if isinstance(taken, EncodedEvents) else taken
-            if found is not None:
-                yield found
+            if isinstance(taken, EncodedEvents):
+                yield from self._sent(taken)
+            elif taken is not None:
+                yield taken
             yield from self._notices(at_end=False)
         yield from self._notices(at_end=True)
 
@@ -372,9 +379,7 @@ class Subscription:
                 yield self._missed_notice()
             if read.events is None:
                 break
-            found = self._selected(read.events)
-            if found is not None:
-                yield found
+            yield from self._sent(read.events)
             yield from self._notices(at_end=False)
         self.cursor = backlog.cursor
         with self._condition:
@@ -410,6 +415,20 @@ class Subscription:
                     return
                 taken = self._take()
             yield taken
+
+    def _sent(self, events: EncodedEvents) -> Iterator[Item]:
+        """Yields the part of a batch that the request asks for, after the stacks that it refers to."""
+        before = self.cursor
+        found = self._selected(events)
+        if found is None:
+            return
+        stacks = self._stacks.new_in(found) if self._stacks is not None else None
+        if stacks is not None:
+            # A stream that goes on from here needs the events.
+            after, self.cursor = self.cursor, before
+            yield stacks
+            self.cursor = after
+        yield found
 
     def _selected(self, events: EncodedEvents) -> EncodedEvents | None:
         """Returns the part of a batch that the request asks for; None if that is empty."""

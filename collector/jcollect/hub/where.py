@@ -170,7 +170,10 @@ class _Compiler:
             return Constant(operand.sort, operand.value)
         index = self._index(operand)
         if index is not None:
-            return column_of(self._values, index)
+            column = column_of(self._values, index)
+            if column.sort == Sort.STACK:
+                raise ConditionError(operand.column, f"'{operand.text}' is a stack, which cannot be compared")
+            return column
         if operand.text in Column.BUILT_IN:
             return Column.BUILT_IN[operand.text]
         raise _MissingError

@@ -26,7 +26,7 @@ class Overhead:
     process can get too little CPU time for it. `max_percent_now` is lower than the limit while the process
     gets little CPU time. `available_ns` is the CPU time that it can get per second; 0 if unknown.
     `histograms` is the number of the process's file descriptor of the histograms, and None if it has none;
-    `rings` that of the rings.
+    `rings` that of the rings, `stacks` that of the captured stacks.
     """
 
     max_percent: int
@@ -39,6 +39,7 @@ class Overhead:
     max_percent_now: float
     histograms: int | None = None
     rings: int | None = None
+    stacks: int | None = None
 
     @property
     def percent(self) -> float:
@@ -85,6 +86,7 @@ def read_overhead(library: StubLibrary) -> Overhead:
         max_percent_now=(found.limit_now or found.limit) * 100 / _SECOND_NS,
         histograms=found.histograms - 1 if found.histograms else None,
         rings=found.rings - 1 if found.rings else None,
+        stacks=found.stacks - 1 if found.stacks else None,
     )
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from jcollect.errors import JcollectError
 from jcollect.hub.hub import MATCH_STEPS, few_of
-from jcollect.hub.items import Loss, Schema, Throttling
+from jcollect.hub.items import Loss, Schema, Stacks, Throttling
 from jcollect.probes.globs import Budget, TooCostlyError, matcher
 from jcollect.recordings.reader import RecordedItem
 from jcollect.sources.columns import Batch
@@ -36,6 +36,8 @@ class Chosen:
         if isinstance(item, Loss):
             own = {probe: events for probe, events in item.by_probe.items() if self._is_wanted(probe)}
             return Loss(item.stage, sum(own.values()), own) if own else None
+        if isinstance(item, Stacks):
+            return item
         began, ended = (list(filter(self._is_wanted, ids)) for ids in (item.began, item.ended))
         return Throttling(began, ended, item.throttled) if began or ended else None
 

@@ -12,7 +12,7 @@ from typing import BinaryIO
 from google.protobuf.message import DecodeError
 
 from jcollect.errors import JcollectError, MalformedStreamError, explain
-from jcollect.hub.items import Events, Loss, Schema, Throttling
+from jcollect.hub.items import Events, Loss, Schema, Stacks, Throttling
 from jcollect.limits import MAX_COLLECTOR_PROBES
 from jcollect.recordings.batches import decode_batch
 from jcollect.recordings.frames import Frame, FrameReader, FrameType
@@ -23,7 +23,7 @@ from jcollect.sources.columns import Batch
 from jprobe.v1 import collector_pb2, recording_pb2
 
 # What a recording consists of. Batches have the sizes of their events.
-RecordedItem = Schema | Batch | Loss | Throttling
+RecordedItem = Schema | Batch | Loss | Throttling | Stacks
 
 
 @dataclass
@@ -104,7 +104,7 @@ class RecordingFile:
         if isinstance(item, Schema):
             self._shapes.add(item.probes)
             return item
-        if isinstance(item, Loss | Throttling):
+        if isinstance(item, Loss | Throttling | Stacks):
             return item
         if isinstance(item, Events):
             raise MalformedStreamError("a batch is in a message")

@@ -108,6 +108,8 @@ def _process(process: collector_pb2.AttachedProcess) -> ProcessStatus:
         _totals(process.counts),
         process.direct_probes,
         process.why_not_direct,
+        process.stacks,
+        process.lost_stacks,
     )
 
 

@@ -18,7 +18,7 @@ import numpy as np
 from jcollect import __version__
 from jcollect.errors import JcollectError
 from jcollect.hub.clock import utc_offset_ns
-from jcollect.hub.items import EncodedEvents, Events, Item, Position, Schema, Throttling
+from jcollect.hub.items import EncodedEvents, Events, Item, Position, Schema, Stacks, Throttling
 from jcollect.probes.description import Described
 from jcollect.recordings.batches import encode_batch
 from jcollect.recordings.frames import FrameEncoder, FrameType
@@ -26,6 +26,7 @@ from jcollect.recordings.output_file import FullError, OutputFile
 from jcollect.recordings.shapes import Shapes
 from jcollect.rpc.messages import pages, stream_messages
 from jcollect.sources.columns import Columns, joined_columns
+from jcollect.sources.stacks import StackTable
 from jprobe.v1 import collector_pb2, recording_pb2
 
 # Events that are compressed together. More would save little: a frame of 8,192 is 3% larger.
@@ -84,6 +85,7 @@ class Recorder:
         self._shapes = Shapes()
         self._described: dict[int, Described] = {}
         self._throttled: set[int] = set()
+        self._stacks = StackTable()
         self._pending: list[Columns] = []
         self._pending_events = self._pending_bytes = 0
         self._pending_since = 0.0
@@ -120,6 +122,8 @@ class Recorder:
                 self.has_begun = True
                 self._shapes.add(item.probes)
                 self._described.update((probe.id, probe) for probe in item.probes)
+            elif isinstance(item, Stacks):
+                self._stacks.add(item.stacks)
             elif isinstance(item, Throttling):
                 self._throttled = self._throttled - set(item.ended) | set(item.began)
             self._write_item(item)
@@ -245,6 +249,8 @@ class Recorder:
         self._append(FrameType.HEADER, header.SerializeToString())
         if self._described:
             self._write_item(Schema(list(self._described.values())))
+        if self._stacks:
+            self._write_item(Stacks(self._stacks.all()))
         if self._throttled:
             self._write_item(Throttling(sorted(self._throttled)))
         return file

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from jcollect.hub.accounts import Accounts, Totals
 from jcollect.hub.hub import Hub, NoSuchProbeError, check_pids, few_of, matching
-from jcollect.hub.items import Loss, Schema, Throttling
+from jcollect.hub.items import Loss, Schema, Stacks, Throttling
 from jcollect.hub.stream_options import StreamOptions
 from jcollect.hub.subscription import Subscription
 from jcollect.probes.description import ProbeDescription
@@ -116,6 +116,8 @@ class ReplaySession:
             self.hub.publish(item)
         elif isinstance(item, Schema):
             self._describe(item)
+        elif isinstance(item, Stacks):
+            self.hub.stacks.add(item.stacks)
         elif isinstance(item, Loss):
             self._counters.lose(item)
         elif isinstance(item, Throttling):

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from jcollect.hub.items import EncodedEvents, Events, Item, Schema
+from jcollect.hub.items import EncodedEvents, Events, Item, Schema, Stacks
 from jcollect.hub.subscription import Subscription
 from jcollect.hub.wire import encode_cursor
 from jcollect.rpc.messages import MESSAGE_BYTES, stream_messages
@@ -30,6 +30,10 @@ class ArrowSink:
             return
         if isinstance(item, Schema):
             self._table.describe(item.probes)
+        if isinstance(item, Stacks):
+            # The tables have the text.
+            self._table.add_stacks(item.stacks)
+            return
         assert not isinstance(item, Events)
         yield from stream_messages(item, self._subscription.cursor)
 

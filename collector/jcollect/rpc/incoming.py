@@ -13,13 +13,14 @@ from google.protobuf.message import DecodeError
 
 from jcollect.errors import MalformedStreamError
 from jcollect.hub.cursor import Cursor
-from jcollect.hub.items import Events, History, Item, Loss, Position, Schema, Skipped, Throttling
+from jcollect.hub.items import Events, History, Item, Loss, Position, Schema, Skipped, Stacks, Throttling
 from jcollect.hub.stream_options import MASKABLE
 from jcollect.hub.wire import columns_of, decode_batch, decode_cursor
 from jcollect.limits import MAX_COLLECTOR_PROBES
 from jcollect.rpc.elements import parse
 from jcollect.sources.columns import Columns
 from jcollect.sources.explanation import MOST_NAME_LENGTH, NAMED, Explanation
+from jcollect.sources.stacks import MOST_FRAME_LENGTH, MOST_FRAMES, StackTrace
 from jprobe.v1 import collector_pb2
 
 # Maximum bytes of the descriptions of all probes: ten times their size with usual names.
@@ -81,6 +82,8 @@ class Incoming:
             return History(history.begin_unix_nanos, history.missed, history.missed_is_bound)
         if body.HasField("skipped"):
             return Skipped(body.skipped.filtered, body.skipped.sampled, body.skipped.over_rate)
+        if body.HasField("stacks"):
+            return _stacks(body.stacks)
         if body.WhichOneof("body") is None and body.HasField("cursor"):
             return Position()
         return None
@@ -130,6 +133,18 @@ class Incoming:
         is_without = self._may_lack_values and not len(columns.values)
         if values != len(columns.values) and not is_without:
             raise MalformedStreamError("a batch has more or fewer values than its events")
+
+
+def _stacks(sent: collector_pb2.StackTraces) -> Stacks:
+    for stack in sent.stacks:
+        if len(stack.frames) > MOST_FRAMES:
+            raise MalformedStreamError(f"a stack has {len(stack.frames):,} frames")
+        longest = max(map(len, stack.frames), default=0)
+        if longest > MOST_FRAME_LENGTH:
+            raise MalformedStreamError(f"a frame of a stack has {longest:,} characters")
+    return Stacks(
+        [StackTrace(each.pid, each.id, tuple(each.frames), each.is_truncated) for each in sent.stacks]
+    )
 
 
 def _check_explanation(explanation: Explanation, count: int) -> None:

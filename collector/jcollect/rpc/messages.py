@@ -19,6 +19,7 @@ from jcollect.hub.items import (
     Position,
     Schema,
     Skipped,
+    Stacks,
     ThrottledCalls,
     Throttling,
 )
@@ -95,7 +96,7 @@ def stream_messages(item: Item, cursor: Cursor | None = None) -> Iterator[bytes]
             yield body.SerializeToString() + end
 
 
-def _bodies(item: Schema | Loss | Throttling | History | Skipped | Position) -> Iterator[_Response]:
+def _bodies(item: Schema | Loss | Throttling | History | Skipped | Stacks | Position) -> Iterator[_Response]:
     if isinstance(item, Schema):
         for probes, has_more in pages(map(probe_message, item.probes)):
             yield _Response(schema=collector_pb2.Schema(probes=probes, has_more=has_more))
@@ -113,6 +114,8 @@ def _bodies(item: Schema | Loss | Throttling | History | Skipped | Position) -> 
         )
     elif isinstance(item, Skipped):
         yield _Response(skipped=_skipped(item))
+    elif isinstance(item, Stacks):
+        yield from (_Response(stacks=stacks) for stacks in _stack_messages(item))
     else:
         yield _Response()
 
@@ -187,6 +190,19 @@ def _losses(item: Loss) -> Iterator[collector_pb2.Loss]:
         yield loss
         if len(part) < _NOTICE_PROBES:
             return
+
+
+def _stack_messages(item: Stacks) -> Iterator[collector_pb2.StackTraces]:
+    page = collector_pb2.StackTraces()
+    size = 0
+    for stack in item.stacks:
+        added = sum(map(len, stack.frames)) + _FIELD_BYTES * (1 + len(stack.frames))
+        if page.stacks and size + added > MESSAGE_BYTES - _INTERVAL_BYTES:
+            yield page
+            page, size = collector_pb2.StackTraces(), 0
+        page.stacks.add(pid=stack.pid, id=stack.id, frames=stack.frames, is_truncated=stack.is_truncated)
+        size += added
+    yield page
 
 
 def _throttlings(item: Throttling) -> Iterator[collector_pb2.Throttling]:
@@ -291,6 +307,8 @@ def _process(process: ProcessStatus) -> collector_pb2.AttachedProcess:
         counts=_hit_counts(process.counts),
         direct_probes=process.direct_probes,
         why_not_direct=process.why_not_direct,
+        stacks=process.stacks,
+        lost_stacks=process.lost_stacks,
     )
 
 

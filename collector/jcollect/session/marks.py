@@ -80,7 +80,14 @@ def _check_flags(process: Process, kinds: Sequence[str], probes: Sequence[Probe]
             )
 
 
-def _marks(process: Process, mappings: Sequence[Mapping], globs: Sequence[str], warn: Warn) -> list[Probe]:
+def _marks(
+    process: Process,
+    mappings: Sequence[Mapping],
+    globs: Sequence[str],
+    warn: Warn,
+    is_needed: bool = True,
+) -> list[Probe]:
+    """`is_needed`: an error if a glob matches nothing."""
     found: list[Probe] = []
     paths = dict.fromkeys(
         mapping.path
@@ -89,7 +96,7 @@ def _marks(process: Process, mappings: Sequence[Mapping], globs: Sequence[str], 
     )
     for path in list(paths)[:MOST_FILES]:
         found += [probe for probe in _read(process, path, warn) if _matches(probe, globs)]
-    for glob in globs:
+    for glob in globs if is_needed else ():
         if not any(_matches(probe, [glob]) for probe in found):
             raise JcollectError(
                 f"cannot attach to PID {process.pid}: no file that it has mapped has a USDT probe like "
@@ -101,7 +108,10 @@ def _marks(process: Process, mappings: Sequence[Mapping], globs: Sequence[str], 
 def marks_of(process: Process, warn: Warn) -> list[Probe]:
     """Returns all USDT probes of the files that a process has mapped, except those of jprobe's own stub
     libraries. Raises JcollectError."""
-    return find_marks(process, (), ("*",), warn)
+    try:
+        return _marks(process, read_maps(process), ("*",), warn, is_needed=False)
+    except OSError as error:
+        raise process.explain(error, "USDT probes") from None
 
 
 def _read(process: Process, path: str, warn: Warn) -> list[Probe]:

@@ -15,8 +15,11 @@ from jprobe.v1 import probe_pb2
 Libraries = list[tuple[ProbeGroup, list[LiveProbe]]]
 
 
-def process_status(tracee: Tracee, libraries: Libraries, share: Totals) -> ProcessStatus:
-    """Returns the status of a process with these libraries, and its share of the hit counts."""
+def process_status(
+    tracee: Tracee, libraries: Libraries, share: Totals, stacks: tuple[int, int] = (0, 0)
+) -> ProcessStatus:
+    """Returns the status of a process with these libraries, its share of the hit counts, and how many stacks
+    it has captured and lost."""
     linked = [one for each, probes in libraries if each.is_armed for one in probes]
     return ProcessStatus(
         pid=tracee.pid,
@@ -29,6 +32,8 @@ def process_status(tracee: Tracee, libraries: Libraries, share: Totals) -> Proce
         counts=share,
         direct_probes=sum(len(probes) for each, probes in libraries if each.is_armed and each.is_direct),
         why_not_direct=tracee.why_not_preferred,
+        stacks=stacks[0],
+        lost_stacks=stacks[1],
     )
 
 

@@ -43,6 +43,7 @@ from jcollect.session.probe_group import ProbeGroup
 from jcollect.session.probe_summary import ProbeSummary, summarize
 from jcollect.session.process_status import Libraries, not_detached, process_status
 from jcollect.session.refresher import Refresher
+from jcollect.session.stack_reading import StackReading
 from jcollect.session.status import HISTOGRAMS, ProbeStatus, Status
 from jcollect.session.tracee import Tracee
 from jcollect.sources.base import Source
@@ -124,6 +125,7 @@ class Session:
         if "pauses" in settings.explain:
             self._pauses = PauseStage(capacity, self._utc_offset, self._lost)
         self.accounts = Accounts(capacity, self._sources)
+        self._stacks = StackReading()
         history = HISTORY_BYTES if settings.history_bytes is None else settings.history_bytes
         self.hub = Hub(
             [],
@@ -132,8 +134,9 @@ class Session:
             ALL_QUEUES_BYTES,
             history,
             self._stages(settings.redaction),
+            self._stacks.table,
         )
-        self._ids: ProbeIds[ProbeGroup] = ProbeIds(self.accounts, self.hub.remove)
+        self._ids: ProbeIds[ProbeGroup] = ProbeIds(self.accounts, self._forget)
         self.failures = failures or Failures(on_end)
         self._reader = Reader(
             self._sources, self.hub, self.accounts, settings.max_events, on_end, self.failures
@@ -282,10 +285,12 @@ class Session:
         self._refresher.close()
         self._aggregations.close()
         self._close_sources()
+        self._stacks.close()
 
     def _stages(self, rules: RedactionRules) -> list[Stage]:
         """Returns the stages of the hub. Raises InvalidCommandError if a pattern is malformed."""
-        stages: list[Stage] = [each for each in (self._explainer, self._pauses) if each is not None]
+        found = (self._stacks, self._explainer, self._pauses)
+        stages: list[Stage] = [each for each in found if each is not None]
         if rules:
             # Imports RE2.
             from jcollect.hub.redaction import Redaction
@@ -334,6 +339,7 @@ class Session:
                 tracee.share.add(each.ids)
                 for source in self._sources:
                     source.describe(each.ids.tolist(), each.probes)
+            self._stacks.follow(tracee, descriptions)
             if new:
                 self.hub.add(descriptions)
         return new
@@ -341,6 +347,11 @@ class Session:
     def scanned(self, tracee: Tracee) -> None:
         if self._explainer is not None:
             self._explainer.follow(tracee.pid, tracee.scan.libraries)
+
+    def _forget(self, ids: Sequence[int]) -> None:
+        """Removes probes that are permanently retired and have no event in flight."""
+        self.hub.remove(ids)
+        self._stacks.forget(ids)
 
     def armed(self, tracee: Tracee) -> None:
         if self._pauses is not None and tracee.has_pauses:
@@ -434,7 +445,7 @@ class Session:
             clock_set_nanos=set_by if abs(set_by) > _CLOCK_NOISE_NS else 0,
             counts=self.accounts.totals(),
             processes=[
-                process_status(tracee, libraries, share)
+                process_status(tracee, libraries, share, self._stacks.counts(tracee.pid))
                 for (tracee, libraries), share in zip(live, shares, strict=True)
             ],
             probes=[

@@ -32,7 +32,8 @@ class Overhead:
 class ProcessStatus:
     """One attached process: the numbers of linked libraries, probes with IDs, armed and throttled probes, and
     linked probes in the direct lane. `why_not_direct` is the reason why not all of the agent's are there;
-    empty if they are."""
+    empty if they are. `stacks` are the distinct stacks that its probes have captured, and
+    `lost_stacks` the values without one."""
 
     pid: int
     name: str
@@ -44,6 +45,8 @@ class ProcessStatus:
     counts: Totals
     direct_probes: int = 0
     why_not_direct: str = ""
+    stacks: int = 0
+    lost_stacks: int = 0
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from jcollect.hub.items import EncodedEvents, Events, Item, Loss, LossStage, Schema, Skipped, Throttling
+from jcollect.hub.items import (
+    EncodedEvents,
+    Events,
+    Item,
+    Loss,
+    LossStage,
+    Schema,
+    Skipped,
+    Stacks,
+    Throttling,
+)
 from jcollect.sources.columns import Columns
 from jcollect.view.lines import LineFormat, LineFormatter
 from jcollect.view.throttling import ThrottledProbes
@@ -64,6 +74,8 @@ class TerminalSink:
             self.has_begun = True
             self._formatter.add(item.probes)
             self.throttled.describe(item.probes)
+        elif isinstance(item, Stacks):
+            self._formatter.add_stacks(item.stacks)
         elif isinstance(item, Loss):
             self.lost[stage_name(item)] = item.events
         elif isinstance(item, Throttling):

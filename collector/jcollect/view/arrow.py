@@ -16,7 +16,8 @@ import numpy.typing as npt
 from jcollect.errors import JcollectError, MalformedStreamError
 from jcollect.probes.description import Described
 from jcollect.probes.probe import KIND_NAMES
-from jcollect.sources.columns import Columns
+from jcollect.sources.columns import U64, Columns
+from jcollect.sources.stacks import StackTable, StackTrace
 from jcollect.view.arrow_explanation import EXPLANATION, explanation_array, explanation_type
 from jcollect.view.arrow_values import Layout, Piece, ValueType, layout_of, value_array
 from jcollect.view.texts import Positions
@@ -58,6 +59,7 @@ class EventTable:
         self._layouts: list[Layout] = []
         self._numbers: dict[Layout, int] = {}
         # Distinct texts of each column, which only grow: an index keeps its meaning.
+        self._stacks = StackTable()
         self._texts: dict[str, dict[str, int]] = {name: {} for name in _TEXTS}
         # Arrays by probe ID. Indices of texts; -1 for none. Layout -1: not described.
         self._codes = {name: np.zeros(0, np.int32) for name in _TEXTS}
@@ -65,6 +67,14 @@ class EventTable:
         self._value_counts = np.zeros(0, np.int64)
         self._pid = np.zeros(0, np.uint32)
         self.describe(probes)
+
+    def use_stacks(self, stacks: StackTable) -> None:
+        """Looks up stacks in another table from now on."""
+        self._stacks = stacks
+
+    def add_stacks(self, stacks: Iterable[StackTrace]) -> None:
+        """Adds stacks that later events refer to."""
+        self._stacks.add(stacks)
 
     def describe(self, probes: Iterable[Described]) -> bool:
         """Adds probes; an ID that is described again is reassigned. Returns true if the schema has changed.
@@ -170,10 +180,26 @@ class EventTable:
         for layout, events in groups:
             for piece in layout.pieces:
                 pieces.setdefault(piece.column, []).append((piece, events, starts[events], layout))
+        pids = self._pid[columns.probe]
         return {
-            name: value_array(self._pa, of_type, columns, is_string, pieces.get(name, []))
+            name: value_array(
+                self._pa,
+                of_type,
+                columns,
+                is_string,
+                pieces.get(name, []),
+                lambda *of: self._stack(pids, *of),
+            )
             for name, of_type in self._types.items()
         }
+
+    def _stack(self, pids: npt.NDArray[np.uint32], events: Positions, words: U64) -> list[str | None]:
+        """Returns the stacks of events, a line for each frame; None for those that are not known."""
+        found = [
+            self._stacks.get(pid, word)
+            for pid, word in zip(pids[events].tolist(), words.tolist(), strict=True)
+        ]
+        return [None if each is None else "\n".join(each.frames) for each in found]
 
     def _check(self, columns: Columns) -> None:
         probes = columns.probe

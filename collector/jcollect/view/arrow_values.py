@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from enum import Enum
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -109,14 +110,25 @@ def layout_of(probe: Described, column_of: Callable[[str], str]) -> Layout:
 Run = tuple[Piece, Positions, Positions, Layout]
 
 
-def value_array(pa: Any, of_type: ValueType, columns: Columns, is_string: Flags, runs: Sequence[Run]) -> Any:
+# Returns the texts of the stacks of events: indices and words.
+StackTexts = Callable[[Positions, U64], list[str | None]]
+
+
+def value_array(
+    pa: Any,
+    of_type: ValueType,
+    columns: Columns,
+    is_string: Flags,
+    runs: Sequence[Run],
+    stacks: StackTexts,
+) -> Any:
     """Returns a column. Each run has a piece, the events that have it, where the values of each begin, and
     their layout. Raises MalformedStreamError."""
     count = len(columns)
     if not runs:
         return pa.nulls(count, of_type.arrow(pa))
     if of_type is ValueType.TEXT:
-        return _text_array(pa, columns, is_string, runs)
+        return _text_array(pa, columns, is_string, runs, stacks)
     words = np.zeros(count, np.uint64)
     is_null = np.ones(count, np.bool_)
     for piece, events, starts, layout in runs:
@@ -143,7 +155,7 @@ def _absent(values: U64, piece: Piece, starts: Positions, layout: Layout) -> Fla
     return absent
 
 
-def _text_array(pa: Any, columns: Columns, is_string: Flags, runs: Sequence[Run]) -> Any:
+def _text_array(pa: Any, columns: Columns, is_string: Flags, runs: Sequence[Run], stacks: StackTexts) -> Any:
     """Returns a column of texts, which the runs may have as other types."""
     spans: _Spans | None = None
     parts, orders = [], []
@@ -155,7 +167,7 @@ def _text_array(pa: Any, columns: Columns, is_string: Flags, runs: Sequence[Run]
                 spans = _Spans(columns, is_string)
             part = spans.array(pa, starts + piece.position, words, is_null, piece.rendered)
         else:
-            part = _as_text(pa, piece, words, is_null)
+            part = _as_text(pa, piece, words, is_null, partial(stacks, events))
         parts.append(part)
         orders.append(events)
     if len(parts) == 1 and len(orders[0]) == len(columns):
@@ -169,9 +181,13 @@ def _text_array(pa: Any, columns: Columns, is_string: Flags, runs: Sequence[Run]
     return pa.concat_arrays(parts).take(pa.array(places, mask=places < 0))
 
 
-def _as_text(pa: Any, piece: Piece, words: U64, is_null: Flags) -> Any:
+def _as_text(
+    pa: Any, piece: Piece, words: U64, is_null: Flags, stacks: Callable[[U64], list[str | None]]
+) -> Any:
     """Returns values that are no strings as texts."""
     mask = is_null if is_null.any() else None
+    if piece.wire_type == probe_pb2.VALUE_TYPE_STACK:
+        return pa.array(stacks(words), pa.string(), mask=mask)
     if piece.wire_type == probe_pb2.VALUE_TYPE_CHAR:
         # One UTF-16 code unit; UTF-8 cannot express half of a surrogate pair.
         codes, where = np.unique(words & np.uint64(0xFFFF), return_inverse=True)

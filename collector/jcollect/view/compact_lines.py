@@ -8,8 +8,9 @@ from jcollect.probes.probe import ENTRY, KIND_NAMES, MARK, THROW
 from jcollect.view.formats import location_text
 from jcollect.view.plan import Plan, PlanBuilder, shown_of
 from jcollect.view.shortening import name_in_event
+from jcollect.view.stack_text import short_stack
 from jcollect.view.texts import Remembered
-from jcollect.view.values import ValueFormat, class_name, render_of
+from jcollect.view.values import ValueFormat, class_name, prefix_of, render_of
 from jprobe.v1 import probe_pb2
 
 _STRING = probe_pb2.VALUE_TYPE_STRING
@@ -37,6 +38,8 @@ class CompactLines:
             not_finite=str,
             string=Remembered(quoted_text, escapes_quotes=True),
             class_name=Remembered(printable, escapes_quotes=False, quote=""),
+            stack=short_stack,
+            no_stack="<absent: not kept>",
         )
 
     def plan(self, probe: Described) -> Plan | None:
@@ -72,4 +75,4 @@ class CompactLines:
         render = render_of(value, self.values)
         if probe.kind == THROW and not value.path and value.type == _STRING:
             render = class_name
-        line.value(index, render, self.values.reference(value.java_type))
+        line.value(index, render, prefix_of(value, probe.pid, self.values))

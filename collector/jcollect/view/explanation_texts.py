@@ -39,6 +39,9 @@ def explanation_values(explanation: Explanation, index: int) -> dict[str, int | 
                 found[key] = number
             elif number:
                 found[key] = explanation.names[number - 1]
+    if "top_syscall" not in found:
+        # Of none.
+        found.pop("top_syscall_ns", None)
     return found
 
 
@@ -71,15 +74,19 @@ def short_text(values: dict[str, int | str]) -> str:
     add("run queue", "run_queue_ns")
     add("off CPU", "off_cpu_ns")
     add("unmounted", "unmounted_ns")
-    add("JVM paused", "pause_ns")
-    if "pause" in values:
-        parts[-1] += f" ({printable(str(values['pause']))})"
+    # A server or a recording may leave out any column.
+    if pause := values.get("pause_ns"):
+        name = f" ({printable(str(values['pause']))})" if "pause" in values else ""
+        parts.append(f"JVM paused {duration_text(int(pause))}{name}")
     if faults := values.get("faults"):
         parts.append(plural(int(faults), "fault"))
     if calls := values.get("syscalls"):
-        text = f"{plural(int(calls), 'system call')} {duration_text(int(values['syscall_ns']))}"
-        if "top_syscall" in values:
-            text += f" ({values['top_syscall']} {duration_text(int(values['top_syscall_ns']))})"
+        text = plural(int(calls), "system call")
+        if "syscall_ns" in values:
+            text += f" {duration_text(int(values['syscall_ns']))}"
+        if "top_syscall" in values and "top_syscall_ns" in values:
+            name = printable(str(values["top_syscall"]))
+            text += f" ({name} {duration_text(int(values['top_syscall_ns']))})"
         parts.append(text)
     return ", ".join(parts)
 

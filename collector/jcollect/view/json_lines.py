@@ -7,7 +7,7 @@ from jcollect.probes.description import Described
 from jcollect.probes.probe import ENTRY, KIND_NAMES, MARK, THROW
 from jcollect.view.plan import Plan, PlanBuilder, shown_of
 from jcollect.view.texts import Remembered
-from jcollect.view.values import ValueFormat, render_of
+from jcollect.view.values import ValueFormat, prefix_of, render_of
 
 
 class JsonLines:
@@ -34,6 +34,8 @@ class JsonLines:
             string=string,
             class_name=string,
             quotes_64_bits=quotes_64_bits,
+            stack=lambda stack: f"[{','.join(map(json_string, stack.frames))}]",
+            no_stack='{"absent":"not kept"}',
         )
 
     def plan(self, probe: Described) -> Plan | None:
@@ -85,4 +87,4 @@ class JsonLines:
 
     def _add_value(self, line: PlanBuilder, probe: Described, index: int) -> None:
         value = probe.values[index]
-        line.value(index, render_of(value, self.values), self.values.reference(value.java_type))
+        line.value(index, render_of(value, self.values), prefix_of(value, probe.pid, self.values))

@@ -11,6 +11,7 @@ import numpy as np
 
 from jcollect.probes.description import Described
 from jcollect.sources.columns import U32, Columns
+from jcollect.sources.stacks import StackTable, StackTrace
 from jcollect.view.plan import Plan
 from jcollect.view.shape import Run, Shape
 from jcollect.view.texts import BatchText, Positions, Texts
@@ -42,6 +43,7 @@ class LineFormatter:
     def __init__(self, line_format: LineFormat) -> None:
         self._format = line_format
         self._probes: dict[int, Described] = {}
+        self._stacks = StackTable()
         self._shapes: dict[int, Shape] = {}
         self._numbers: dict[object, int] = {}
         self._keys: dict[int, object] = {}
@@ -63,6 +65,14 @@ class LineFormatter:
             self._characters = np.pad(self._characters, (0, missing))
         for probe in new:
             self._forget(probe)
+
+    def use_stacks(self, stacks: StackTable) -> None:
+        """Looks up stacks in this table from now on."""
+        self._stacks = stacks
+
+    def add_stacks(self, stacks: Iterable[StackTrace]) -> None:
+        """Adds stacks that later events refer to."""
+        self._stacks.add(stacks)
 
     def _forget(self, probe: int) -> None:
         """Forgets the shape of a probe, because its ID may be reassigned."""
@@ -101,7 +111,7 @@ class LineFormatter:
             printed: list[tuple[Positions, list[str]]] = []
             for number, events in groups:
                 where = slice(first, last) if len(groups) == 1 else events
-                run = Run(columns, where, starts[events] - value_at, values, texts)
+                run = Run(columns, where, starts[events] - value_at, values, texts, self._stacks)
                 lines = self._shapes[number].lines(run)
                 if lines is not None:
                     printed.append((events, lines))

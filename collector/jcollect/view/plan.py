@@ -110,7 +110,7 @@ class PlanBuilder:
     def column(self, name: str, form: str) -> PlanBuilder:
         return self._add(Column(name, form))
 
-    def value(self, index: int, render: Render, prefix: str) -> PlanBuilder:
+    def value(self, index: int, render: Render, prefix: Any) -> PlanBuilder:
         return self._add(Value(index, render), prefix)
 
     def cut(self, key: str, indices: Sequence[int], names: Sequence[str] | None) -> PlanBuilder:

@@ -16,6 +16,7 @@ import numpy as np
 
 from jcollect.layout.stub_library import ABSENCE_NULL_SHIFT, ABSENCE_THREW_SHIFT
 from jcollect.sources.columns import U64, Columns, Flags
+from jcollect.sources.stacks import StackTable
 from jcollect.view.explanation_texts import json_member, short_text, texts_of
 from jcollect.view.plan import Column, Constant, Cut, Plan, Token, Value
 from jcollect.view.texts import Positions, Texts
@@ -27,20 +28,21 @@ _MICRO = np.uint64(1000)
 _EXPLANATIONS: dict[str, Callable[[dict[str, int | str]], str]] = {
     "explain": lambda values: json_member(values, False),
     "explain_strings": lambda values: json_member(values, True),
-    "explained": lambda values: f"; {short_text(values)}" if values else "",
+    "explained": lambda values: f"; {text}" if (text := short_text(values)) else "",
 }
 
 
 @dataclass(frozen=True)
 class Run:
     """Events of one shape: `events` are their indices in the batch, in order; `starts` those of their first
-    values in `values`, which belong to `texts`."""
+    values in `values`, which belong to `texts` and to `stacks`."""
 
     columns: Columns
     events: Positions | slice
     starts: Positions
     values: U64
     texts: Texts
+    stacks: StackTable
 
 
 class Shape:
@@ -125,9 +127,9 @@ class Shape:
         found: list[int] = column[run.events].tolist()
         return found
 
-    def _value(self, token: Value, run: Run, prefixes: Iterable[str], cut: dict[int, Flags]) -> list[Any]:
+    def _value(self, token: Value, run: Run, prefixes: Iterable[Any], cut: dict[int, Flags]) -> list[Any]:
         positions = run.starts + token.index
-        column = ValueColumn(run.values[positions], positions, run.texts, prefixes)
+        column = ValueColumn(run.values[positions], positions, run.texts, prefixes, run.stacks)
         texts = token.render(self._values, column)
         truncated = column.truncated() if token.index in self.strings else None
         if self._absence is not None:

@@ -16,6 +16,7 @@ import numpy as np
 from jcollect.layout.record import STRING_WORD_CUT, STRING_WORD_PRESENT, STRING_WORD_UNREADABLE
 from jcollect.probes.rendered import Char, value_of
 from jcollect.sources.columns import U64, Flags
+from jcollect.sources.stacks import StackTable, StackTrace
 from jcollect.view.texts import Positions, Remembered, Texts
 from jprobe.v1 import probe_pb2
 
@@ -44,19 +45,22 @@ class ValueFormat:
     string: Remembered
     class_name: Remembered
     quotes_64_bits: bool = False
+    stack: Callable[[StackTrace], str] = lambda stack: "\n".join(stack.frames)
+    no_stack: str = ""
 
 
 @dataclass(frozen=True)
 class ValueColumn:
     """The words of one value in all events of a run; `positions` are theirs in the run's values.
 
-    `prefixes` has a text for each event: the begin of a reference.
+    `prefixes` has what the probe of each event determines: the begin of a reference, the PID of a stack.
     """
 
     words: U64
     positions: Positions
     texts: Texts
-    prefixes: Iterable[str]
+    prefixes: Iterable[Any]
+    stacks: StackTable
 
     def truncated(self) -> Flags:
         """Returns which words are those of strings that the agent truncated."""
@@ -199,6 +203,27 @@ def _reference(in_format: ValueFormat, column: ValueColumn) -> list[Any]:
     ]
 
 
+def _stack(in_format: ValueFormat, column: ValueColumn) -> list[Any]:
+    known: dict[tuple[int, int], str] = {}
+    texts = []
+    for pid, number in zip(column.prefixes, column.words.tolist(), strict=True):
+        text = known.get((pid, number))
+        if text is None:
+            stack = column.stacks.get(pid, number)
+            if stack is not None:
+                text = in_format.stack(stack)
+            else:
+                text = in_format.unknown if number else in_format.no_stack
+            known[pid, number] = text
+        texts.append(text)
+    return texts
+
+
+def prefix_of(value: probe_pb2.Value, pid: int, in_format: ValueFormat) -> Any:
+    """Returns what the probe determines of a value: see ValueColumn."""
+    return pid if value.type == probe_pb2.VALUE_TYPE_STACK else in_format.reference(value.java_type)
+
+
 def _unknown(in_format: ValueFormat, column: ValueColumn) -> list[Any]:
     return [in_format.unknown] * len(column.words)
 
@@ -215,4 +240,5 @@ _RENDERS: dict[int, Render] = {
     probe_pb2.VALUE_TYPE_UNSIGNED: _unsigned,
     probe_pb2.VALUE_TYPE_STRING: _string,
     probe_pb2.VALUE_TYPE_REFERENCE: _reference,
+    probe_pb2.VALUE_TYPE_STACK: _stack,
 }

@@ -30,20 +30,21 @@ class ObjectText(str):
 class Missing(enum.Enum):
     """Why an event has no value. All are false in conditions, as None is, which stands for Java's null."""
 
-    # Something in the captured path was null.
+    # Something in the captured path was null, or the agent had no room for a stack.
     ABSENT = "absent"
     # Evaluating the captured path threw an exception.
     EXCEPTION = "exception"
     # The memory of the string could not be read.
     UNREADABLE = "unreadable"
-    # Only a later client knows the type.
+    # Only a later client knows the type; or a stack that the collector has not described.
     UNKNOWN = "unknown"
 
     def __bool__(self) -> bool:
         return False
 
 
-Value = bool | int | float | str | Missing | None
+# A stack is a tuple of its frames, the innermost first.
+Value = bool | int | float | str | tuple[str, ...] | Missing | None
 
 
 @dataclass(frozen=True, slots=True)

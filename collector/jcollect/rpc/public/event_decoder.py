@@ -24,6 +24,7 @@ from jcollect.rpc.public.event import Event, Missing, ObjectText, TruncatedText,
 from jcollect.rpc.public.explanation import Explanation, explanations_of
 from jcollect.rpc.public.probe import Probe, probe_of, value_names
 from jcollect.sources.columns import U32, U64, Columns
+from jcollect.sources.stacks import StackTable
 from jcollect.view.texts import MOST_VALUE_BYTES
 from jprobe.v1 import collector_pb2, probe_pb2
 
@@ -36,8 +37,10 @@ _Decode = Callable[[int], Value]
 class DescribedProbe:
     """A probe with the decoders of its values. None stands for a string, which needs more than its word."""
 
-    def __init__(self, message: collector_pb2.Probe) -> None:
+    def __init__(self, message: collector_pb2.Probe, stacks: StackTable | None = None) -> None:
+        """`stacks` has those that the probe's events refer to."""
         self.message = message
+        self.stacks = StackTable() if stacks is None else stacks
 
     # Most of a collector's probes have no event in a stream.
     @cached_property
@@ -50,7 +53,7 @@ class DescribedProbe:
 
     @cached_property
     def decoders(self) -> list[_Decode | None]:
-        return [_decoder(value) for value in self.message.values]
+        return [_decoder(value, self.message.pid, self.stacks) for value in self.message.values]
 
     @cached_property
     def rendered(self) -> list[bool]:
@@ -169,6 +172,13 @@ def _double(word: int) -> float:
     return float(value)
 
 
+def _stack(stacks: StackTable, pid: int, word: int) -> Value:
+    found = stacks.get(pid, word)
+    if found is not None:
+        return found.frames
+    return Missing.UNKNOWN if word else Missing.ABSENT
+
+
 def _unknown(word: int) -> Value:
     return Missing.UNKNOWN
 
@@ -186,7 +196,9 @@ _BY_TYPE: dict[int, _Decode] = {
 }
 
 
-def _decoder(value: probe_pb2.Value) -> _Decode | None:
+def _decoder(value: probe_pb2.Value, pid: int, stacks: StackTable) -> _Decode | None:
+    if value.type == probe_pb2.VALUE_TYPE_STACK:
+        return lambda word: _stack(stacks, pid, word)
     if value.type == probe_pb2.VALUE_TYPE_STRING:
         return None
     if value.type == probe_pb2.VALUE_TYPE_REFERENCE:

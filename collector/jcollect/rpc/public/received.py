@@ -3,12 +3,13 @@ notices."""
 
 from __future__ import annotations
 
-from jcollect.hub.items import Events, History, Loss, Schema, Skipped, Throttling
+from jcollect.hub.items import Events, History, Loss, Schema, Skipped, Stacks, Throttling
 from jcollect.hub.stream_options import MASKABLE
 from jcollect.rpc.incoming import Incoming
 from jcollect.rpc.public.event_decoder import DescribedProbe
 from jcollect.rpc.public.items import Cursor
 from jcollect.sources.columns import Columns
+from jcollect.sources.stacks import StackTable
 from jprobe.v1 import collector_pb2
 
 _STAGES: dict[int, str] = {
@@ -27,6 +28,7 @@ class Received:
         """`columns` are those that were asked for."""
         self._incoming = Incoming(columns)
         self._probes: dict[int, DescribedProbe] = {}
+        self._stacks = StackTable()
         self._is_shared = False
         self._first: Cursor | None = None
         self._events = 0
@@ -46,6 +48,8 @@ class Received:
             self._events += len(columns.probe)
         elif isinstance(item, Schema):
             self._describe(item)
+        elif isinstance(item, Stacks):
+            self._stacks.add(item.stacks)
         elif isinstance(item, Loss):
             self.lost[_STAGES.get(item.stage, f"stage-{item.stage}")] = item.events
         elif isinstance(item, Throttling):
@@ -64,7 +68,7 @@ class Received:
             self._is_shared = False
         for probe in schema.probes:
             assert isinstance(probe, collector_pb2.Probe)
-            self._probes[probe.id] = DescribedProbe(probe)
+            self._probes[probe.id] = DescribedProbe(probe, self._stacks)
         if not schema.has_more:
             self.is_described = True
 

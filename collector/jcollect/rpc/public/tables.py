@@ -23,6 +23,10 @@ class Tables:
         """Yields the events as a pyarrow.Table. A later table has more columns if more values are
         captured."""
         if batch.described is not self._known:
+            # All probes of a connection share the stacks.
+            for each in batch.described.values():
+                self._table.use_stacks(each.stacks)
+                break
             self._table.describe(
                 each.message
                 for number, each in batch.described.items()

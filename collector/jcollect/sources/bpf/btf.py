@@ -3,8 +3,9 @@ https://docs.kernel.org/bpf/btf.html)."""
 
 from __future__ import annotations
 
+import contextlib
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from jcollect.errors import JcollectError, explain
@@ -26,6 +27,8 @@ _SIZES = {
 # Types that are only another name for one, or qualify it.
 _TRANSPARENT = (8, 9, 10, 11, 18)
 _MOST_STEPS = 32
+# Structures without a name that are searched for one member: those of a kernel have a few.
+_MOST_PARTS = 1000
 
 
 class MalformedBtfError(JcollectError):
@@ -37,12 +40,8 @@ class Btf:
 
     def __init__(self, content: bytes) -> None:
         """Raises MalformedBtfError."""
-        try:
+        with _checked():
             self._read(content)
-        except (struct.error, IndexError, KeyError, UnicodeDecodeError) as error:
-            raise MalformedBtfError(
-                f"cannot read the kernel's types: {error}; {_FILE} is malformed"
-            ) from None
 
     @classmethod
     def of_kernel(cls) -> Btf:
@@ -63,7 +62,8 @@ class Btf:
         number = self._structures.get(structure.encode())
         at = 0
         for member in members:
-            found = None if number is None else self._member(number, member.encode(), _MOST_STEPS)
+            with _checked():
+                found = None if number is None else self._member(number, member.encode())
             if found is None:
                 name = ".".join((structure, *members))
                 raise JcollectError(f"cannot read the kernel's types: this kernel has no {name}")
@@ -94,23 +94,23 @@ class Btf:
         end = self._strings.index(b"\0", offset) if offset < len(self._strings) else offset
         return self._strings[offset:end]
 
-    def _member(self, number: int, wanted: bytes, steps: int) -> tuple[int, int] | None:
+    def _member(self, number: int, wanted: bytes) -> tuple[int, int] | None:
         """Returns the offset and the type of a member, also of one in a part without a name."""
-        at = self._types[self._resolved(number)]
-        _, info, _ = _TYPE.unpack_from(self._content, at)
-        if info >> 24 & 0x1F not in (_STRUCT, _UNION) or not steps:
-            return None
-        for index in range(info & 0xFFFF):
-            place = at + _TYPE.size + index * _MEMBER.size
-            name, of_type, bits = _MEMBER.unpack_from(self._content, place)
-            # With the flag, the high bits are the size of a bit field.
-            offset = (bits & 0xFFFFFF if info >> 31 else bits) // 8
-            if name and self._text(name) == wanted:
-                return offset, of_type
-            if not name:
-                inner = self._member(of_type, wanted, steps - 1)
-                if inner is not None:
-                    return offset + inner[0], inner[1]
+        parts = [(number, 0)]
+        for searched, offset in parts:
+            at = self._types[self._resolved(searched)]
+            _, info, _ = _TYPE.unpack_from(self._content, at)
+            if info >> 24 & 0x1F not in (_STRUCT, _UNION):
+                continue
+            for index in range(info & 0xFFFF):
+                place = at + _TYPE.size + index * _MEMBER.size
+                name, of_type, bits = _MEMBER.unpack_from(self._content, place)
+                # With the flag, the high bits are the size of a bit field.
+                member_at = offset + (bits & 0xFFFFFF if info >> 31 else bits) // 8
+                if name and self._text(name) == wanted:
+                    return member_at, of_type
+                if not name and len(parts) < _MOST_PARTS:
+                    parts.append((of_type, member_at))
         return None
 
     def _resolved(self, number: int) -> int:
@@ -120,6 +120,15 @@ class Btf:
                 break
             number = of_type
         return number
+
+
+@contextlib.contextmanager
+def _checked() -> Iterator[None]:
+    """Raises MalformedBtfError for what is outside of the description, or no part of one."""
+    try:
+        yield
+    except (struct.error, IndexError, KeyError, ValueError) as error:
+        raise MalformedBtfError(f"cannot read the kernel's types: {error}; {_FILE} is malformed") from None
 
 
 def offsets_of_kernel(structure: str, members: Sequence[Sequence[str]]) -> list[int]:

@@ -36,7 +36,7 @@ EVENTS = Source(
 )
 THREADS = Source(
     "threads.c",
-    ("records", "counts", "watched", "entered"),
+    ("records", "counts", "watched"),
     ("offset of pid", "offset of last_arrival", "first system call of traps", "last one"),
     ("switched", "woken", "faulted", "entered_call", "left_call", "moved", "do_nothing"),
 )

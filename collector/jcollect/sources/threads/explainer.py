@@ -43,8 +43,12 @@ from jcollect.sources.threads.programs import RING_BYTES, ThreadPrograms, most_t
 from jcollect.sources.threads.syscalls import syscall_name
 from jcollect.workers import Failures, Worker
 
-# Interval of reading the history.
-_PAUSE_SECONDS = 0.02
+# Intervals of reading the history: while much happens, and while little does. The ring buffer holds 0.1 s of
+# a million records per second.
+_PAUSE_SECONDS, _QUIET_PAUSE_SECONDS = 0.02, 0.05
+_FEW_BYTES = RING_BYTES // 32
+# A record is written in 0.1 us, unless its thread is interrupted in the BPF program.
+_MOST_WRITING_NS = 2_000_000
 _PARTS: Final[Mapping[str, tuple[int, Mapping[str, Any]]]] = {
     programs.CPU: (CALL_PART_CPU, CPU),
     programs.FAULTS: (CALL_PART_FAULTS, FAULTS),
@@ -131,14 +135,17 @@ class CallExplainer:
         begin: U64 = np.where(starts == 0, np.uint64(0), starts - self._utc_offset)
         is_virtual = np.zeros(len(timed), np.bool_) if batch.is_virtual is None else batch.is_virtual[timed]
         has_virtual = bool(is_virtual.any()) and programs.CPU in self._parts
+        durations = columns.duration_nanos[timed]
         with self._lock:
-            self._read()
+            until = np.uint64(self._read_all())
+            # A call ends before its event comes here, unless the program lies.
+            is_read = (begin <= until) & (durations <= until - begin)
             found = self._history.explain(
                 self._bits | (CALL_PART_UNMOUNTED if has_virtual else 0),
                 columns.tid[timed],
                 begin,
-                columns.duration_nanos[timed],
-                self._begin_of[columns.probe[timed]],
+                durations,
+                np.where(is_read, self._begin_of[columns.probe[timed]], np.uint64(_NEVER)),
                 is_virtual,
                 columns.thread[timed],
                 self._mounts.numbers[columns.probe[timed]],
@@ -161,7 +168,7 @@ class CallExplainer:
 
     def counts(self) -> ExplanationCounts:
         """For any thread."""
-        return ExplanationCounts(self._explained, self._unknown, self._history.records, self._programs.lost())
+        return ExplanationCounts(self._explained, self._unknown, self._history.records, self._lost)
 
     def close(self) -> None:
         """Detaches, and frees everything."""
@@ -174,19 +181,36 @@ class CallExplainer:
             self._programs.close()
 
     def _run(self) -> None:
-        while not self._stop.wait(_PAUSE_SECONDS):
+        pause = _PAUSE_SECONDS
+        while not self._stop.wait(pause):
             with self._lock:
+                # `close` does not wait for ever.
+                if self._stop.is_set():
+                    return
+                pause = _PAUSE_SECONDS if self._ring.used() > _FEW_BYTES else _QUIET_PAUSE_SECONDS
                 self._read()
 
-    def _read(self) -> None:
-        """Reads everything that has happened. The caller holds the lock."""
+    def _read_all(self) -> int:
+        """Reads on until no record is still being written; returns the time up to which everything is read, 0
+        if that takes too long. The caller holds the lock."""
+        begun = self._clock()
+        while not self._read():
+            if self._clock() > begun + _MOST_WRITING_NS:
+                return 0
+            time.sleep(0)
+        return begun
+
+    def _read(self) -> bool:
+        """Reads what has happened; returns false if a record is still being written, which hides those behind
+        it. The caller holds the lock."""
         now = self._clock()
-        self._history.read(self._ring.memory)
+        is_whole = self._history.read(self._ring.memory)
         lost = self._programs.lost()
         if lost != self._lost:
             self._history.lose(self._read_at, self._clock())
             self._lost = lost
         self._read_at = now
+        return is_whole
 
 
 def _named(numbers: U32) -> tuple[U32, tuple[str, ...]]:

@@ -9,12 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from jcollect.errors import JcollectError
-from jcollect.layout.drain import DRAIN_TORN, RingMemory
+from jcollect.layout.drain import DRAIN_DONE, DRAIN_TORN, RingMemory
 from jcollect.layout.threads import MOUNT_MARK_SIZE, THREAD_MARK_SIZE, Calls, ThreadRecord, Threads
 from jcollect.sources.columns import U32, U64
 from jcollect.sources.records.library import load_library
 
-# Marks of all threads together: five seconds at 100,000 switches per second. 44 MiB, of which pages are used
+# Marks of all threads together: five seconds at 100,000 switches per second. 48 MiB, of which pages are used
 # as they are needed.
 MARKS = 1 << 19
 # Marks of all virtual threads together: a second at 65,000 mounts and unmounts each. 5 MiB, of which pages
@@ -79,10 +79,13 @@ class ThreadHistory:
     def repaired(self) -> int:
         return int(self._threads.repaired)
 
-    def read(self, ring: RingMemory) -> None:
-        """Takes all records out of a ring buffer. Raises JcollectError if it is corrupted."""
-        if self._library.read_threads(self._threads, ring) == DRAIN_TORN:
+    def read(self, ring: RingMemory) -> bool:
+        """Takes all records out of a ring buffer; returns false if one is still being written, behind which
+        there may be others. Raises JcollectError if it is corrupted."""
+        result = self._library.read_threads(self._threads, ring)
+        if result == DRAIN_TORN:
             raise JcollectError("cannot explain calls: the ring buffer is corrupted; attach again")
+        return result == DRAIN_DONE
 
     def add(self, record: ThreadRecord) -> None:
         self._library.add_thread_record(self._threads, record)

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from jcollect.errors import JcollectError
-from jcollect.layout.threads import SYSTEM_CALL_SIZE, THREAD_COUNTS_SIZE
+from jcollect.layout.threads import THREAD_COUNTS_SIZE
 from jcollect.sources.bpf.bpf_programs import own_pid_namespace
 from jcollect.sources.bpf.bpf_syscalls import (
     BPF_PROG_TYPE_RAW_TRACEPOINT,
@@ -38,7 +38,6 @@ _TRACEPOINTS = {
 # 131,072 records.
 RING_BYTES = 4 << 20
 MOST_PROCESSES = 4096
-_MOST_THREADS = 65536
 # System calls by which uprobes of the kernel trap: uretprobe, uprobe.
 _TRAPS = {"x86_64": (335, 336)}
 _NO_TRAPS = (1 << 31, 0)
@@ -76,13 +75,12 @@ class ThreadPrograms:
         self.ring_fd = self._kept(kernel.create_ring_buffer("records", RING_BYTES))
         counts = self._kept(kernel.create_array("counts", THREAD_COUNTS_SIZE, 1))
         self._watched = self._kept(kernel.create_hash("watched", _KEY.size, _KEY.size, MOST_PROCESSES))
-        entered = self._kept(kernel.create_hash("entered", _KEY.size, SYSTEM_CALL_SIZE, _MOST_THREADS))
         program = self._program = compilation.result()
         pid, tgid, arrival = offsets_of_kernel("task_struct", _TASK)
         if tgid != pid + _KEY.size:
             raise JcollectError("cannot explain calls: this kernel's task_struct has another order")
         numbers = (pid, arrival, *_TRAPS.get(platform.machine(), _NO_TRAPS))
-        maps = (self.ring_fd, counts, self._watched, entered)
+        maps = (self.ring_fd, counts, self._watched)
         self._maps, self._numbers = maps, numbers
         self._counts = mmap.mmap(counts, mmap.PAGESIZE, mmap.MAP_SHARED, mmap.PROT_READ)
         for part in _TRACEPOINTS:

@@ -212,8 +212,8 @@ void explain_virtual(const struct threads *threads, struct calls *calls, uint64_
 	uint32_t broken;
 
 	/* Also what the whole call has to fulfil, and not only each of its spans. */
-	if (!threads->mounts || !calls->process || !calls->process[i] || !start || end < start ||
-	    start < calls->begin[i] || overlaps_loss(threads, start, end))
+	if (!threads->mounts || !calls->process || !calls->process[i] || !calls->tid[i] || !start ||
+	    end < start || start < calls->begin[i] || overlaps_loss(threads, start, end))
 		return;
 	latest = find(threads, calls->thread[i], calls->process[i]);
 	number = latest ? *latest : 0;

@@ -7,7 +7,10 @@
 
 #include "mounts.h"
 
-enum { OFFSETS = 32, SPANS = 16 };
+/* STEPS: marks that are looked through, at most. */
+enum { OFFSETS = 32, SPANS = 16, STEPS = 4096 };
+/* Of a record in the ring buffer, with its header: a power of two. */
+#define RECORD_STEP (RING_HEADER_SIZE + THREAD_RECORD_SIZE)
 /* The clock that a call reads and that of the kernel differ by less, ns. */
 #define CLOCK_SLACK 5000
 
@@ -73,17 +76,18 @@ static struct thread_mark *append(struct threads *threads, uint32_t tid, uint64_
 	return mark;
 }
 
-/* Returns the last mark of a thread; makes one, with a state from the beginning of time, if there
- * is none. */
-static struct thread_mark *last_mark(struct threads *threads, uint32_t tid, unsigned state)
+/* Returns the last mark of the record's thread; makes one, with a state from the beginning of time,
+ * if there is none. Of a thread whose marks were overwritten, nothing before the record is known.
+ */
+static struct thread_mark *last_mark(struct threads *threads, const struct thread_record *record,
+				     unsigned state)
 {
-	uint64_t last = threads->last[tid];
+	uint64_t last = threads->last[record->tid];
 	struct thread_mark *mark;
 
 	if (is_there(threads, last))
 		return &threads->marks[last & threads->mask];
-	mark = append(threads, tid, 0);
-	/* Of a thread whose marks were overwritten, the time before is not known. */
+	mark = append(threads, record->tid, last ? record->time : 0);
 	mark->state = (uint16_t)(last ? THREAD_STATE_UNKNOWN : state);
 	return mark;
 }
@@ -118,6 +122,53 @@ static uint64_t arrival(const struct threads *threads, const struct thread_recor
 		       : 0;
 }
 
+/* Returns the number of the mark at which a thread came into the queue where it still is; 0 if that
+ * is not known. */
+static uint64_t queued_since(const struct threads *threads, uint64_t number)
+{
+	for (unsigned step = 0; step < STEPS && is_there(threads, number); step++) {
+		uint64_t before = mark_at(threads, number)->previous;
+
+		if (!is_there(threads, before))
+			break;
+		if (mark_at(threads, before)->state != THREAD_STATE_QUEUED)
+			return number;
+		number = before;
+	}
+	return 0;
+}
+
+/* Lets a thread that is in the queue run since a time. Returns 0 if it cannot have done so. Faults
+ * and system calls since then have marks that say it was in the queue. */
+static int run_since(struct threads *threads, uint32_t tid, uint64_t at)
+{
+	uint64_t last = threads->last[tid], first = queued_since(threads, last), queued;
+
+	if (!first)
+		return 0;
+	queued = mark_at(threads, first)->time;
+	/* The clocks are compared to a few us. */
+	if (at < queued && queued - at < 10 * CLOCK_SLACK)
+		at = queued;
+	if (at < queued)
+		return 0;
+	if (mark_at(threads, last)->time <= at) {
+		append(threads, tid, at)->state = THREAD_STATE_ON;
+		return 1;
+	}
+	for (uint64_t number = last; number != first;) {
+		struct thread_mark *mark = &threads->marks[number & threads->mask];
+
+		if (mark->time <= at)
+			break;
+		mark->queued -= mark->time - at;
+		mark->on += mark->time - at;
+		mark->state = THREAD_STATE_ON;
+		number = mark->previous;
+	}
+	return 1;
+}
+
 /* Takes note of a change of state that no record has reported. */
 static void arrive(struct threads *threads, const struct thread_record *record, unsigned state)
 {
@@ -125,10 +176,9 @@ static void arrive(struct threads *threads, const struct thread_record *record, 
 	struct thread_mark *mark;
 
 	threads->broken++;
-	mark = last_mark(threads, record->tid, THREAD_STATE_UNKNOWN);
 	/* When it has left the queue is known, but not when it was woken. */
-	if (state == THREAD_STATE_QUEUED && at > mark->time && at <= record->time) {
-		append(threads, record->tid, at)->state = THREAD_STATE_ON;
+	if (state == THREAD_STATE_QUEUED && at && at <= record->time &&
+	    run_since(threads, record->tid, at)) {
 		threads->repaired++;
 		return;
 	}
@@ -144,10 +194,10 @@ static void leave(struct threads *threads, const struct thread_record *record)
 
 	/* The first record of a thread: it may have got its CPU after its process is watched. */
 	if (at && at < record->time) {
-		last_mark(threads, record->tid, THREAD_STATE_UNKNOWN);
+		last_mark(threads, record, THREAD_STATE_UNKNOWN);
 		append(threads, record->tid, at)->state = THREAD_STATE_ON;
 	}
-	mark = last_mark(threads, record->tid, THREAD_STATE_ON);
+	mark = last_mark(threads, record, THREAD_STATE_ON);
 
 	if (mark->state == THREAD_STATE_ON) {
 		/* Unless the mark is of a fault or a system call, the thread has begun to run
@@ -174,13 +224,13 @@ static void leave(struct threads *threads, const struct thread_record *record)
 static void wake(struct threads *threads, const struct thread_record *record)
 {
 	/* A thread that is woken before it has given up its CPU goes on. */
-	if (last_mark(threads, record->tid, THREAD_STATE_OFF)->state == THREAD_STATE_OFF)
+	if (last_mark(threads, record, THREAD_STATE_OFF)->state == THREAD_STATE_OFF)
 		append(threads, record->tid, record->time)->state = THREAD_STATE_QUEUED;
 }
 
 static void begin_to_run(struct threads *threads, const struct thread_record *record)
 {
-	unsigned state = last_mark(threads, record->tid, THREAD_STATE_QUEUED)->state;
+	unsigned state = last_mark(threads, record, THREAD_STATE_QUEUED)->state;
 	struct thread_mark *mark = append(threads, record->tid, record->time);
 
 	if (state != THREAD_STATE_QUEUED) {
@@ -190,15 +240,27 @@ static void begin_to_run(struct threads *threads, const struct thread_record *re
 	mark->state = THREAD_STATE_ON;
 }
 
+/* Changes the last mark only: no total changes. */
+static void begin_syscall(struct threads *threads, const struct thread_record *record)
+{
+	struct thread_mark *mark = last_mark(threads, record, THREAD_STATE_ON);
+
+	mark->entered = record->time;
+	mark->entered_number = record->number;
+}
+
 static void end_syscall(struct threads *threads, const struct thread_record *record)
 {
-	struct thread_mark *mark;
+	struct thread_mark *mark = last_mark(threads, record, THREAD_STATE_ON);
 
-	last_mark(threads, record->tid, THREAD_STATE_ON);
+	/* A trap of a uprobe, or one that has begun before its process was watched. */
+	if (!mark->entered)
+		return;
 	mark = append(threads, record->tid, record->time);
 	mark->syscalls++;
-	mark->syscall_nanos += record->time > record->value ? record->time - record->value : 0;
-	mark->number = (uint16_t)(record->number + 1);
+	mark->syscall_nanos += record->time > mark->entered ? record->time - mark->entered : 0;
+	mark->number = (uint16_t)(mark->entered_number + 1);
+	mark->entered = 0;
 }
 
 void jprobe_add_thread_record(struct threads *threads, const struct thread_record *record)
@@ -221,8 +283,11 @@ void jprobe_add_thread_record(struct threads *threads, const struct thread_recor
 		begin_to_run(threads, record);
 		break;
 	case THREAD_KIND_FAULT:
-		last_mark(threads, record->tid, THREAD_STATE_ON);
+		last_mark(threads, record, THREAD_STATE_ON);
 		append(threads, record->tid, record->time)->faults++;
+		break;
+	case THREAD_KIND_ENTERED:
+		begin_syscall(threads, record);
 		break;
 	case THREAD_KIND_SYSCALL:
 		end_syscall(threads, record);
@@ -241,7 +306,9 @@ int jprobe_read_threads(struct threads *threads, const struct ring_memory *ring)
 	uint64_t at = __atomic_load_n(ring->consumer, __ATOMIC_RELAXED);
 	uint64_t end = __atomic_load_n(ring->producer, __ATOMIC_ACQUIRE);
 
-	if (at % 8 || end - at > ring->bytes)
+	/* All records have the same size, of which the ring buffer's is a multiple: each is in one
+	 * piece. */
+	if (at % RECORD_STEP || end - at > ring->bytes)
 		return DRAIN_TORN;
 	while (at != end) {
 		const struct ring_header *header =
@@ -250,9 +317,10 @@ int jprobe_read_threads(struct threads *threads, const struct ring_memory *ring)
 		uint64_t length = LAYOUT_GET(RING_LENGTH_BYTES, word);
 		uint64_t step = RING_HEADER_SIZE + round_up(length);
 
-		if (word & RING_LENGTH_BUSY)
-			break;
-		/* All records have the same size, of which the ring buffer's is a multiple. */
+		if (word & RING_LENGTH_BUSY) {
+			__atomic_store_n(ring->consumer, at, __ATOMIC_RELEASE);
+			return DRAIN_MORE;
+		}
 		if (step > end - at || length != THREAD_RECORD_SIZE) {
 			__atomic_store_n(ring->consumer, at, __ATOMIC_RELEASE);
 			return DRAIN_TORN;
@@ -331,8 +399,12 @@ static int totals_at(const struct threads *threads, uint64_t last, uint64_t time
 			if (later == number || !later ||
 			    mark_at(threads, later)->state != THREAD_STATE_ON)
 				return 0;
-			*totals = *mark_at(threads, later);
-			totals->on -= totals->time - time;
+			/* What was counted until the later mark may have happened in the call. */
+			totals->on = mark_at(threads, later)->on;
+			totals->queued = mark_at(threads, later)->queued;
+			totals->off = mark_at(threads, later)->off;
+			totals->on -= mark_at(threads, later)->time - time;
+			totals->state = THREAD_STATE_ON;
 			totals->time = time;
 		}
 	}
@@ -347,7 +419,7 @@ static int totals_at(const struct threads *threads, uint64_t last, uint64_t time
 static void find_top(const struct threads *threads, uint64_t last, uint64_t begin, uint64_t end,
 		     struct calls *calls, uint64_t index)
 {
-	enum { STEPS = 4096, NUMBERS = 32 };
+	enum { NUMBERS = 32 };
 	uint64_t nanos[NUMBERS];
 	uint16_t numbers[NUMBERS];
 	unsigned count = 0, best = 0;
@@ -389,11 +461,12 @@ static void find_top(const struct threads *threads, uint64_t last, uint64_t begi
 static void explain(const struct threads *threads, struct calls *calls, uint64_t i)
 {
 	uint64_t start = calls->start[i], duration = calls->duration[i], end = start + duration;
-	uint64_t last = calls->tid[i] < threads->tids ? threads->last[calls->tid[i]] : 0;
+	uint32_t tid = calls->tid[i];
+	uint64_t last = tid < threads->tids ? threads->last[tid] : 0;
 	struct thread_mark from = {0}, to = {0};
 	uint32_t known = calls->parts, counted = CALL_PART_FAULTS | CALL_PART_SYSCALLS;
 
-	if (!start || start < calls->begin[i] || end < start ||
+	if (!tid || tid >= threads->tids || !start || start < calls->begin[i] || end < start ||
 	    overlaps_loss(threads, start, end))
 		return;
 	if (!last) {

@@ -8,7 +8,8 @@
 
 #include "drain.h"
 
-/* Takes all records out of the ring buffer. Returns DRAIN_TORN if it cannot be read any further. */
+/* Takes all records out of the ring buffer. Returns DRAIN_MORE if one is still being written,
+ * behind which there may be others, and DRAIN_TORN if it cannot be read any further. */
 DRAIN_PUBLIC int jprobe_read_threads(struct threads *threads, const struct ring_memory *ring);
 
 /* Adds a record, as jprobe_read_threads does. */

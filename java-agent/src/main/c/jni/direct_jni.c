@@ -4,6 +4,7 @@
  */
 #include "../direct/histograms.h"
 #include "../direct/rings.h"
+#include "../direct/stacks.h"
 #include "../stub/stub_error.h"
 #include "jni_binding.h"
 
@@ -65,4 +66,24 @@ NATIVE(jboolean, releaseDirect)(JNIEnv *env, jclass type)
 	(void)env;
 	(void)type;
 	return rings && histograms ? JNI_TRUE : JNI_FALSE;
+}
+
+NATIVE(jint, openStacks)(JNIEnv *env, jclass type, jint bytes)
+{
+	(void)type;
+	return checked(env, stacks_open((size_t)bytes), "stacks");
+}
+
+NATIVE(jint, stacksGeneration)(JNIEnv *env, jclass type)
+{
+	(void)env;
+	(void)type;
+	return (jint)stacks_generation();
+}
+
+NATIVE(void, closeStacks)(JNIEnv *env, jclass type)
+{
+	(void)env;
+	(void)type;
+	stacks_close();
 }

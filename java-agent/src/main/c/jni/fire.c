@@ -14,9 +14,11 @@
 
 #include "../direct/histograms.h"
 #include "../direct/rings.h"
+#include "../direct/stacks.h"
 #include "text.h"
 
 #include <sched.h>
+#include <stdlib.h>
 
 /* Number of firings of a probe that are subtracted from the allowance at once, so that threads do
  * not contend for it. */
@@ -53,6 +55,12 @@ static size_t capture_limit = WORDS_MAX_TEXT;
 /* Cost in ns of what a firing without a trap does outside of its sample: two transitions and two
  * readings of the clock, of which the sample contains one. */
 static uint64_t around_direct_ns = 30 + TRANSITIONS_NS + SLOWDOWN_NS;
+
+/* Cost of a firing without a trap while none was timed, as io.jprobe.guard.FiringCost assumes. */
+#define ASSUMED_DIRECT_NS 60
+
+/* Limit of the time of one stack: a deep one that is new takes as long. */
+#define MOST_STACK_NS 1000000
 
 /* Number of throttled calls after which a thread yields, about every 0.1 ms. Until the guard has
  * unwoven the method, the program does little but make throttled calls. With many threads and
@@ -190,6 +198,47 @@ static jint JNICALL fire_text_limit(JNIEnv *env, jclass fire)
 	return (jint)capture_limit;
 }
 
+static jlong JNICALL fire_describe(JNIEnv *env, jclass fire, jint generation, jbyteArray lines,
+				   jboolean is_cut)
+{
+	jsize size = (*env)->GetArrayLength(env, lines);
+	char *text = malloc((size_t)size + 1);
+	uint32_t id;
+
+	(void)fire;
+	if (!text) {
+		stacks_lose();
+		return 0;
+	}
+	(*env)->GetByteArrayRegion(env, lines, 0, size, (jbyte *)text);
+	id = stacks_add((uint32_t)generation, text, (size_t)size, is_cut == JNI_TRUE);
+	free(text);
+	return id;
+}
+
+static void JNICALL fire_lose_stack(JNIEnv *env, jclass fire)
+{
+	(void)env;
+	(void)fire;
+	stacks_lose();
+}
+
+/* The guard sees the time as that of so many firings without a trap. */
+static void JNICALL fire_spend(JNIEnv *env, jclass fire, jlong address, jlong ns)
+{
+	struct gate_probe *probe = (struct gate_probe *)(uintptr_t)address;
+	uint64_t samples = __atomic_load_n(&guard.direct_samples, __ATOMIC_RELAXED);
+	uint64_t usual = ASSUMED_DIRECT_NS;
+	uint64_t spent = ns > 0 ? limited((uint64_t)ns, MOST_STACK_NS / MAX_SAMPLE_FIRINGS) : 0;
+
+	(void)env;
+	(void)fire;
+	if (samples)
+		usual = __atomic_load_n(&guard.direct_sampled_ns, __ATOMIC_RELAXED) / samples;
+	__atomic_fetch_add(&probe->sampled, spent / (usual ? usual : 1), __ATOMIC_RELAXED);
+	spend(spent);
+}
+
 /* One entry point per number of values, so that a call passes only the values it has. */
 #define P1 jlong a1
 #define P2 P1, jlong a2
@@ -305,6 +354,9 @@ static const JNINativeMethod METHODS[] = {
 	{(char *)"clock", (char *)"()J", (void *)fire_clock},
 	{(char *)"isClockFast", (char *)"()Z", (void *)fire_is_clock_fast},
 	{(char *)"textLimit", (char *)"()I", (void *)fire_text_limit},
+	{(char *)"describe", (char *)"(I[BZ)J", (void *)fire_describe},
+	{(char *)"loseStack", (char *)"()V", (void *)fire_lose_stack},
+	{(char *)"spend", (char *)"(JJ)V", (void *)fire_spend},
 	{leave_name, (char *)"(JJJJ)V", (void *)leave_with_number},
 	{leave_name, (char *)"(JJLjava/lang/String;J)V", (void *)leave_with_text},
 	FIRE(1, "(JJJ)J"),

@@ -12,8 +12,9 @@ import io.jprobe.layout.GateLayout;
  * application's class loader has to find only one.
  *
  * <p>Nothing here locks, throws, allocates or loads a class, except that {@link Rendering}
- * allocates the text of a few types of the JDK. All that it calls is native, an intrinsic, or in a
- * class that is never traced. Addresses are constants in woven code.
+ * allocates the text of a few types of the JDK, and {@link Stacks} what it takes. All that it calls
+ * is native, an intrinsic, or in a class that is never traced. Addresses are constants in woven
+ * code.
  *
  * <p>Unsafe is the JDK's own access to memory by address: deciding and counting need 2 ns, where a
  * native method needs 8. The agent exports its package to this class's module.
@@ -112,6 +113,31 @@ public final class Fire extends CallGate {
     Rendering.prepare();
   }
 
+  /**
+   * Returns the ID of this thread's stack, of which {@code most} frames count, 0 for all; 0 if
+   * there is none. The traced method's own frame is the first. Throws nothing.
+   *
+   * @param probe the address of the probe in the gate, which is charged for the time
+   */
+  public static long stack(long probe, int most) {
+    if (!passesValues(probe)) {
+      return 0;
+    }
+    long began = now();
+    long id = Stacks.id(most);
+    spend(probe, now() - began);
+    return id;
+  }
+
+  /**
+   * Takes stacks from now on. Called before the first method that uses {@link #stack}.
+   *
+   * @param generation number of the memory for their descriptions; 0 to take none any more
+   */
+  public static void prepareStacks(int generation) {
+    Stacks.prepare(generation);
+  }
+
   /** Returns true if two strings are equal, or both null. */
   public static boolean same(String one, String other) {
     return one == null ? other == null : one.equals(other);
@@ -132,6 +158,20 @@ public final class Fire extends CallGate {
    * bytes and two more.
    */
   static native long buffer(int slot);
+
+  /**
+   * Returns the ID of a stack, which is described now unless it was before; 0 if there is no room,
+   * which is counted.
+   *
+   * @param lines the frames, innermost first, each with a line feed behind it
+   */
+  static native long describe(int generation, byte[] lines, boolean isCut);
+
+  /** Counts a value without a stack. */
+  static native void loseStack();
+
+  /** Charges a probe for time in ns. */
+  private static native void spend(long probe, long nanos);
 
   /** Returns the agent's string limit in bytes. */
   static native int textLimit();

@@ -2,8 +2,10 @@
 package io.jprobe.agent;
 
 import io.jprobe.catalog.DirectLane;
+import io.jprobe.catalog.StackMemory;
 import io.jprobe.guard.Limits;
 import io.jprobe.layout.DirectLayout;
+import io.jprobe.layout.StacksLayout;
 import io.jprobe.layout.WordsLayout;
 import io.jprobe.select.SelectorException;
 import io.jprobe.select.Selectors;
@@ -30,6 +32,7 @@ final class Options {
           "max-methods",
           "string-limit",
           "ring-size",
+          "stack-memory",
           "hold");
 
   private static final int MAX_HOLD = 600;
@@ -52,6 +55,9 @@ final class Options {
 
   /** Size of all ring buffers of the direct lane together, in bytes. */
   int ringBytes = DirectLane.DEFAULT_RING_BYTES;
+
+  /** Size of the memory in which captured stacks are described, in bytes. */
+  int stackBytes = StackMemory.DEFAULT_BYTES;
 
   /** Limit on the cost of all probes, in percent of one core; 0 for no limit. */
   int maxOverhead = Limits.UNSET;
@@ -132,6 +138,9 @@ final class Options {
         break;
       case "ring-size":
         ringBytes = parseSize(name, value, DirectLayout.MIN_BYTES, DirectLayout.MAX_BYTES);
+        break;
+      case "stack-memory":
+        stackBytes = parseSize(name, value, StacksLayout.MIN_BYTES, StacksLayout.MAX_BYTES);
         break;
       case "max-methods":
         maxMethods = LimitSettings.parseMaxMethods(value);

@@ -111,6 +111,7 @@ final class Tracing {
               }
             });
     catalog.direct.setRingBytes(options.ringBytes);
+    catalog.direct.stacks.setBytes(options.stackBytes);
     this.transformer = new Transformer(catalog);
     this.classFiles = new LoadedClassFiles(transformer, calls);
     this.search = new ClassSearch(instrumentation, catalog, classFiles);

@@ -9,6 +9,9 @@ public final class CapturedValue {
   static final CapturedValue ABSENCE =
       new CapturedValue("absent", Type.INT_TYPE, ValueType.ABSENCE, null, false);
 
+  /** Stands for the type of a stack, which is no type of Java. */
+  private static final Type STACK = Type.getObjectType("stack");
+
   public final String name;
 
   /** Declared type. */
@@ -37,6 +40,7 @@ public final class CapturedValue {
   }
 
   static CapturedValue askedFor(String name, TypedPath path) {
-    return new CapturedValue(name, path.type, path.valueType, path, true);
+    Type type = path.valueType == ValueType.STACK ? STACK : path.type;
+    return new CapturedValue(name, type, path.valueType, path, true);
   }
 }

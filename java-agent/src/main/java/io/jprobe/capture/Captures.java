@@ -11,6 +11,7 @@ import io.jprobe.select.SelectorException;
 import java.util.ArrayList;
 import java.util.EnumMap;
 import java.util.EnumSet;
+import java.util.HashSet;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
@@ -65,7 +66,11 @@ public final class Captures {
     this.leastDuration = decisions.leastDuration;
     List<CapturedValue> asked = new ArrayList<>();
     for (Capture capture : selector.captures()) {
-      asked.add(CapturedValue.askedFor(capture.name, paths.type(capture.path)));
+      if (capture.isAllArguments()) {
+        addArguments(asked, selector, method, paths);
+      } else {
+        asked.add(CapturedValue.askedFor(capture.name, paths.type(capture.path)));
+      }
     }
     for (ProbeKind kind : ProbeKind.values()) {
       List<CapturedValue> passed = asked.isEmpty() ? new ArrayList<>() : pick(asked, kind);
@@ -102,6 +107,13 @@ public final class Captures {
     return List.copyOf(paths);
   }
 
+  /** Returns true if a probe passes the stack. */
+  public boolean hasStack() {
+    return values.values().stream()
+        .flatMap(List::stream)
+        .anyMatch(value -> value.type == ValueType.STACK);
+  }
+
   /** Returns the values that a probe passes in addition to duration and thread ID, in order. */
   public List<CapturedValue> values(ProbeKind kind) {
     return values.get(kind);
@@ -115,6 +127,24 @@ public final class Captures {
     return hasEntry
         ? EnumSet.allOf(ProbeKind.class)
         : EnumSet.of(ProbeKind.RETURN, ProbeKind.THROW);
+  }
+
+  /** Adds the arguments, as far as a probe can pass them besides the other captures. */
+  private static void addArguments(
+      List<CapturedValue> asked, Selector selector, MethodFacts method, PathTyper paths) {
+    Set<String> others = new HashSet<>();
+    selector.captures().forEach(capture -> others.add(capture.name));
+    // The duration, the thread ID, the exception or the returned value, and a word for absent
+    // values.
+    int room = MAX_WORDS - 4 - (selector.captures().size() - 1);
+    int arguments = method.argumentTypes().length;
+    for (int i = 0; i < arguments && room > 0; i++) {
+      String name = method.argumentName(i);
+      if (!others.contains(name)) {
+        asked.add(CapturedValue.askedFor(name, paths.usualArgument(i)));
+        room--;
+      }
+    }
   }
 
   /**

@@ -144,7 +144,12 @@ final class ConditionTyper {
   }
 
   private TypedPath pathOf(Operand operand) throws SelectorException {
-    return operand instanceof Path ? paths.type((Path) operand) : null;
+    TypedPath path = operand instanceof Path ? paths.type((Path) operand) : null;
+    if (path != null && path.root == Root.STACK) {
+      throw selector.error(
+          operand.column, "a stack cannot be compared: it is taken after the condition has passed");
+    }
+    return path;
   }
 
   private static Sort sortOf(Operand operand, TypedPath path) {

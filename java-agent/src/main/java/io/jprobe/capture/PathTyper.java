@@ -70,6 +70,9 @@ final class PathTyper {
     int taken = isNamed(path) ? addStatic(path, steps) : 0;
     TypedPath root = taken > 0 ? root(Root.CLASS, 0, OBJECT, false, text) : root(path, text);
     Type type = taken > 0 ? steps.get(0).type : root.type;
+    if (root.root == Root.STACK) {
+      return root;
+    }
     for (Path.Step written : path.steps.subList(taken, path.steps.size())) {
       Step step = step(root.root, type, written);
       steps.add(step);
@@ -86,6 +89,7 @@ final class PathTyper {
       case "exception":
       case "thread":
       case "duration":
+      case Path.STACK:
         return false;
       default:
         return indexOf(path.root) < 0;
@@ -134,6 +138,8 @@ final class PathTyper {
         return root(Root.THREAD, 0, THREAD, false, text);
       case "duration":
         return root(Root.DURATION, 0, Type.LONG_TYPE, true, text);
+      case Path.STACK:
+        return root(Root.STACK, depth(path), Type.LONG_TYPE, false, text);
       default:
         int index = argument(path);
         return root(Root.ARGUMENT, index, method.argumentTypes()[index], false, text);
@@ -142,6 +148,19 @@ final class PathTyper {
 
   private static TypedPath root(Root root, int argument, Type type, boolean late, String text) {
     return new TypedPath(root, argument, type, List.of(), late, text);
+  }
+
+  /** Returns the number of frames in {@code stack(16)}; 0 for all. */
+  private int depth(Path path) throws SelectorException {
+    if (path.steps.isEmpty()) {
+      return 0;
+    }
+    Path.Step step = path.steps.get(0);
+    if (step.kind != Path.Step.Kind.DEPTH || path.steps.size() > 1) {
+      Path.Step other = path.steps.get(step.kind == Path.Step.Kind.DEPTH ? 1 : 0);
+      throw selector.error(other.column, "a stack has no fields; write stack or stack(16)");
+    }
+    return ((Long) step.key).intValue();
   }
 
   /** Returns the index of an argument by its name or number; -1 if there is none. */
@@ -211,7 +230,7 @@ final class PathTyper {
   /** Returns a question whether another root was meant; empty if none is near. */
   private String suggested(String root) {
     List<String> roots =
-        new ArrayList<>(List.of("this", "return", "exception", "thread", "duration"));
+        new ArrayList<>(List.of("this", "return", "exception", "thread", "duration", Path.STACK));
     for (int i = 0; i < method.argumentTypes().length; i++) {
       roots.add(method.argumentName(i));
     }

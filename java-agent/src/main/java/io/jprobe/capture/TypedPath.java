@@ -18,7 +18,9 @@ public final class TypedPath {
     THREAD,
     /** The class that declares the static field of the first step. */
     CLASS,
-    DURATION
+    DURATION,
+    /** The stack of the thread, taken when a probe fires; the argument is its number of frames. */
+    STACK
   }
 
   /** One step from a reference to the next value. */
@@ -89,7 +91,10 @@ public final class TypedPath {
 
   public final Root root;
 
-  /** Index of the argument, for {@link Root#ARGUMENT}. */
+  /**
+   * Index of the argument, for {@link Root#ARGUMENT}; number of frames that count, 0 for all, for
+   * {@link Root#STACK}.
+   */
   public final int argument;
 
   public final Type rootType;
@@ -111,7 +116,7 @@ public final class TypedPath {
     this.rootType = rootType;
     this.steps = List.copyOf(steps);
     this.type = steps.isEmpty() ? rootType : steps.get(steps.size() - 1).type;
-    this.valueType = ValueType.of(type);
+    this.valueType = root == Root.STACK ? ValueType.STACK : ValueType.of(type);
     this.isLate = isLate;
     this.text = text;
   }

@@ -18,6 +18,8 @@ public enum ValueType {
   STRING(ValueTypeLayout.STRING, ArgumentSize.UINT64),
   /** Passed as the text of the object, like a string: see java.jprobe.Rendering. */
   REFERENCE(ValueTypeLayout.STRING, ArgumentSize.UINT64),
+  /** The ID of a stack: see java.jprobe.Stacks. */
+  STACK(ValueTypeLayout.STACK, ArgumentSize.UINT64),
   ABSENCE(ValueTypeLayout.ABSENCE, ArgumentSize.UINT32);
 
   public final int number;

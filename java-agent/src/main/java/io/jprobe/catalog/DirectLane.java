@@ -25,6 +25,9 @@ public final class DirectLane {
   /** The rings use at most one part in this many of the memory that the program's cgroup allows. */
   private static final int HEADROOM_PARTS = 4;
 
+  /** The memory of captured stacks, which both lanes use. */
+  public final StackMemory stacks = new StackMemory();
+
   private final MemoryLimit memory;
   private int ringBytes = DEFAULT_RING_BYTES;
 
@@ -61,6 +64,7 @@ public final class DirectLane {
   /** Sets the library that has the limit probes, and publishes the descriptors there. */
   void publishIn(StubLibrary library) {
     first = library;
+    stacks.publishIn(library);
   }
 
   /** Returns the sinks that can be on. */
@@ -162,6 +166,7 @@ public final class DirectLane {
   /** Closes all memory, and waits a moment until no thread uses it. */
   void shutDown() {
     close(Sinks.EVENT | Sinks.COUNT);
+    stacks.close();
     isReleasing = true;
     for (int i = 0; i < RELEASE_ATTEMPTS && isReleasing; i++) {
       if (i > 0) {
@@ -221,6 +226,6 @@ public final class DirectLane {
   public String takeUnreported() {
     String taken = unreported;
     unreported = null;
-    return taken;
+    return taken != null ? taken : stacks.takeUnreported();
   }
 }

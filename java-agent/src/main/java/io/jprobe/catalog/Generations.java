@@ -197,6 +197,12 @@ final class Generations {
       gates += each.getValue().size();
     }
     load(draft, definitions, gates);
+    if (draft.contents.values().stream()
+        .flatMap(List::stream)
+        .anyMatch(method -> method.captures.hasStack())) {
+      // Before a collector arms the probes, so that it can read the stacks of a program that exits.
+      direct.stacks.open();
+    }
   }
 
   private StubLibrary load(Draft draft, List<ProbeDefinition> definitions, int gates)

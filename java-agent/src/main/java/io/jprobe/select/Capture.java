@@ -10,4 +10,9 @@ public final class Capture {
     this.name = name;
     this.path = path;
   }
+
+  /** Returns true if it stands for all arguments, each with its own name: {@code arguments}. */
+  public boolean isAllArguments() {
+    return path.root.equals(PathParser.ARGUMENTS) && path.steps.isEmpty();
+  }
 }

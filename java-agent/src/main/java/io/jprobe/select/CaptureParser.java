@@ -80,7 +80,12 @@ final class CaptureParser {
     if (path.root.equals("duration")) {
       throw cursor.error(path.column, "every return and throw event has the duration");
     }
-    String called = name == null ? path.toString() : name;
+    if (path.root.equals(PathParser.ARGUMENTS) && (name != null || !path.steps.isEmpty())) {
+      throw cursor.error(
+          path.column, "arguments stands for all of them; write arg0 for one, as in id=arg0.id");
+    }
+    String usual = path.root.equals(Path.STACK) ? Path.STACK : path.toString();
+    String called = name == null ? usual : name;
     if (!names.add(called)) {
       throw cursor.error(column, "there is a capture '" + called + "' already");
     }
@@ -101,7 +106,8 @@ final class CaptureParser {
   }
 
   private void checkName(String name, int column) throws SelectorException {
-    if (PathParser.isRoot(name)) {
+    // It was a usual name before it was a root.
+    if (PathParser.isRoot(name) && !name.equals(Path.STACK)) {
       throw cursor.error(column, "'" + name + "' is reserved; expected another name");
     }
   }

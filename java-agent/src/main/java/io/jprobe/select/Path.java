@@ -21,7 +21,9 @@ public final class Path extends Operand {
       /** {@code .get("id")}: the key is a String or a Long. */
       GET,
       /** {@code ((name) …)}: the name of a class. */
-      CAST
+      CAST,
+      /** {@code (16)} after {@code stack}: the key is a Long. */
+      DEPTH
     }
 
     public final Kind kind;
@@ -53,6 +55,8 @@ public final class Path extends Operand {
           return path + "[" + key + "]";
         case GET:
           return path + ".get(" + (key instanceof String ? quoted((String) key) : key) + ")";
+        case DEPTH:
+          return path + "(" + key + ")";
         case CAST:
           return "((" + name + ") " + path + ")";
         default:
@@ -70,9 +74,12 @@ public final class Path extends Operand {
     }
   }
 
+  /** The root of the stack of the thread. */
+  public static final String STACK = "stack";
+
   /**
-   * "this", "return", "exception", "thread", "duration", "argN", the name of an argument, or the
-   * first part of the name of a class.
+   * "this", "return", "exception", "thread", "duration", "stack", "argN", the name of an argument,
+   * or the first part of the name of a class.
    */
   public final String root;
 

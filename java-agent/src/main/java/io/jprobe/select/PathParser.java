@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 package io.jprobe.select;
 
+import io.jprobe.layout.StacksLayout;
 import java.util.ArrayList;
 import java.util.List;
 
 /** Parses paths: {@code arg0.customer().city}, {@code ((Order) arg0[0]).id}. */
 final class PathParser {
+  /** Stands for all arguments, in captures. */
+  static final String ARGUMENTS = "arguments";
+
   private static final int MAX_CASTS = 8;
 
   private final Cursor cursor;
@@ -24,6 +28,8 @@ final class PathParser {
       case "exception":
       case "thread":
       case "duration":
+      case ARGUMENTS:
+      case Path.STACK:
         return true;
       default:
         return isNumbered(name);
@@ -94,7 +100,33 @@ final class PathParser {
       throw cursor.error("expected a path, as in arg0.id, found " + cursor.found());
     }
     cursor.accept(root);
-    return new Path(root, column, steps(List.of()));
+    List<Path.Step> depth = root.equals(Path.STACK) && isDepthAhead() ? depth() : List.of();
+    return new Path(root, column, steps(depth));
+  }
+
+  private boolean isDepthAhead() {
+    return cursor.isAtBracket() && isDigit(cursor.peek(1));
+  }
+
+  /** Parses {@code (16)}. */
+  private List<Path.Step> depth() throws SelectorException {
+    char close = cursor.open();
+    int column = cursor.column();
+    Literal literal = literals.literal();
+    boolean isDepth =
+        literal.kind == Literal.Kind.INTEGER
+            && (Long) literal.value >= 1
+            && (Long) literal.value <= StacksLayout.MAX_FRAMES;
+    if (!isDepth) {
+      throw cursor.error(
+          column,
+          "expected a number of frames from 1 to "
+              + StacksLayout.MAX_FRAMES
+              + ", found "
+              + literal);
+    }
+    expectClose(close);
+    return List.of(new Path.Step(Path.Step.Kind.DEPTH, Path.STACK, literal.value, column));
   }
 
   /** Parses {@code ((Order) arg0).id}. */

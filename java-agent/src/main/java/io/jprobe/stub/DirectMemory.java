@@ -44,6 +44,26 @@ public final class DirectMemory {
   }
 
   /**
+   * Creates the memory of the captured stacks (layout/stacks.toml), unless there is some.
+   *
+   * @param bytes its size
+   * @return the number of its file descriptor, which stays the same until it is closed
+   */
+  public static int openStacks(int bytes) throws StubException {
+    return Native.openStacks(bytes);
+  }
+
+  /** Returns a number that differs for each memory of stacks; 0 while there is none. */
+  public static int stacksGeneration() {
+    return Native.stacksGeneration();
+  }
+
+  /** Ends the use of the memory of stacks. */
+  public static void closeStacks() {
+    Native.closeStacks();
+  }
+
+  /**
    * Gives back closed memory that no thread uses any more.
    *
    * @return true if none is left to give back

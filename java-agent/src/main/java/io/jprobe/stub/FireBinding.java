@@ -14,6 +14,11 @@ public final class FireBinding {
    */
   public static final List<String> CLASSES =
       List.of(
+          "java/jprobe/StackText$Walked",
+          "java/jprobe/StackText",
+          "java/jprobe/SeenStacks$Entry",
+          "java/jprobe/SeenStacks",
+          "java/jprobe/Stacks",
           "java/jprobe/Utf8",
           "java/jprobe/JdkTypes",
           "java/jprobe/Rendering",

@@ -53,6 +53,12 @@ final class Native {
 
   static native boolean releaseDirect();
 
+  static native int openStacks(int bytes) throws StubException;
+
+  static native int stacksGeneration();
+
+  static native void closeStacks();
+
   static native void awaitChange(long most, long period);
 
   static native void wake();

@@ -101,7 +101,9 @@ final class PathCode {
 
   /** Returns the paths that are read when the call begins. */
   List<TypedPath> early() {
-    return localsByPath.keySet().stream().filter(path -> !path.isLate).collect(Collectors.toList());
+    return localsByPath.keySet().stream()
+        .filter(path -> !path.isLate && path.root != Root.STACK)
+        .collect(Collectors.toList());
   }
 
   void setDefaults(MethodVisitor code) {
@@ -150,6 +152,35 @@ final class PathCode {
         PathCode.this.read(code, frames, path);
       }
     }
+  }
+
+  /**
+   * Takes the stack for a probe that is about to fire, unless the entry probe of the call has. Near
+   * the end of the stack, the value stays 0. Stack: unchanged, empty.
+   */
+  void takeStack(MethodVisitor code, Frames frames, TypedPath path, ProbeKind kind) {
+    int value = localsByPath.get(path).value;
+    Label from = new Label();
+    Label to = new Label();
+    Label threw = new Label();
+    Label done = new Label();
+    code.visitTryCatchBlock(from, to, threw, null);
+    if (kind != ProbeKind.ENTRY) {
+      code.visitVarInsn(Opcodes.LLOAD, value);
+      code.visitInsn(Opcodes.LCONST_0);
+      code.visitInsn(Opcodes.LCMP);
+      code.visitJumpInsn(Opcodes.IFNE, done);
+    }
+    code.visitLabel(from);
+    steps.pushStack(code, path, kind);
+    code.visitVarInsn(Opcodes.LSTORE, value);
+    code.visitLabel(to);
+    code.visitJumpInsn(Opcodes.GOTO, done);
+    code.visitLabel(threw);
+    frames.visit(code, THROWABLE);
+    code.visitInsn(Opcodes.POP);
+    code.visitLabel(done);
+    frames.visit(code);
   }
 
   /**

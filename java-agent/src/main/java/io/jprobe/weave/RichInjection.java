@@ -6,6 +6,7 @@ import io.jprobe.capture.Captures;
 import io.jprobe.capture.ProbeKind;
 import io.jprobe.capture.TypedCondition;
 import io.jprobe.capture.TypedPath;
+import io.jprobe.capture.ValueType;
 import io.jprobe.catalog.TracedClass;
 import io.jprobe.catalog.TracedMethod;
 import java.util.EnumSet;
@@ -88,6 +89,7 @@ final class RichInjection extends Injection {
     }
     paths.early().forEach(pass::read);
     if (fires(ProbeKind.ENTRY)) {
+      takeStacks(code, frames, ProbeKind.ENTRY);
       fire(code, ProbeKind.ENTRY);
     } else {
       callFire(code, "now", "()J");
@@ -237,9 +239,18 @@ final class RichInjection extends Injection {
     captures.values(kind).stream()
         .filter(value -> value.path != null && value.path.isLate)
         .forEach(value -> pass.read(value.path));
+    takeStacks(code, frames, kind);
     fire(code, kind);
     code.visitInsn(Opcodes.POP2);
     landSuppressed(code, frames, captures.late.isEmpty() ? null : kind, suppressed);
+  }
+
+  private void takeStacks(MethodVisitor code, Frames frames, ProbeKind kind) {
+    for (CapturedValue value : captures.values(kind)) {
+      if (value.type == ValueType.STACK) {
+        paths.takeStack(code, frames, value.path, kind);
+      }
+    }
   }
 
   /** Fires with all words. Stack: ... → ..., long: the time after an entry probe has fired. */

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package io.jprobe.weave;
 
+import io.jprobe.capture.ProbeKind;
 import io.jprobe.capture.TypedPath;
 import io.jprobe.capture.TypedPath.Step;
 import io.jprobe.catalog.TracedMethod;
@@ -47,6 +48,13 @@ final class StepCode {
     if (path.type.getDescriptor().equals("Ljava/lang/String;")) {
       cast(code, onStack, STRING);
     }
+  }
+
+  /** Pushes the ID of the stack, for a probe that is about to fire. */
+  void pushStack(MethodVisitor code, TypedPath path, ProbeKind kind) {
+    code.visitLdcInsn(method.probe(kind));
+    Injection.pushInt(code, path.argument);
+    Injection.callFire(code, "stack", "(JI)J");
   }
 
   private void pushRoot(MethodVisitor code, TypedPath path, int returned, int exception) {

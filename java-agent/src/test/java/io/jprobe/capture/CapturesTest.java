@@ -51,6 +51,27 @@ public class CapturesTest {
   }
 
   @Test
+  public void argumentsStandsForAllOfThem() throws Exception {
+    String all = "count fare zone express to boxed";
+    assertValues("start", "(arguments)", all, all, "exception " + all);
+    assertValues("total", "(arguments)", "", "return", "exception");
+    assertValues("<init>", "(arguments, me=this)", "legs", "me legs", "exception legs");
+    String others = captures(6, "count").replace(")", ", to=count, arguments)");
+    String some = "v0 v1 v2 v3 v4 v5 to count fare";
+    assertValues("start", others, some, some, "exception " + some);
+    assertMistake(
+        "start",
+        "(all=arguments)",
+        "arguments",
+        "arguments stands for all of them; write arg0 for one, as in id=arg0.id");
+    assertMistake(
+        "start",
+        "(arguments[0])",
+        "arguments",
+        "arguments stands for all of them; write arg0 for one, as in id=arg0.id");
+  }
+
+  @Test
   public void theObjectOfAConstructorExistsWhenTheCallEnds() throws Exception {
     assertValues("<init>", "(me=this, n=legs)", "n", "me n", "exception n");
   }

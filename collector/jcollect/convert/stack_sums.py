@@ -1,0 +1,133 @@
+"""Sums up events by their captured stacks: how many calls, and how much time they took."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from jcollect.hub.items import EncodedEvents, Events, Item, Schema, Stacks
+from jcollect.probes.description import Described
+from jcollect.probes.probe import ENTRY
+from jcollect.recordings.reader import RecordedItem
+from jcollect.sources.columns import Batch, Columns
+from jcollect.sources.stacks import StackTable, stack_indices
+from jcollect.view.formats import location_text
+from jcollect.view.stack_text import method_of
+
+# Distinct stacks. Beyond, calls count for their method alone.
+MOST_STACKS = 1 << 18
+NO_STACK, MORE = "[no stack]", "[more frames]"
+
+
+@dataclass
+class Sum:
+    """Calls of one stack, and their time in ns."""
+
+    calls: int = 0
+    nanos: int = 0
+
+
+@dataclass(frozen=True)
+class _Probe:
+    pid: int
+    stack: int  # Index of the value.
+    name: str
+
+
+class StackSums:
+    """Sums of a stream or a recording. `sums` are by stack: the names of its frames, the outermost first.
+
+    Entry events count for nothing: their calls end with another event, which has the duration. Of a probe
+    with several stacks, the first counts.
+    """
+
+    def __init__(self, with_lines: bool = False) -> None:
+        """`with_lines`: frames are places, not methods."""
+        self._with_lines = with_lines
+        self._stacks = StackTable()
+        self._probes: dict[int, _Probe] = {}
+        self._value_counts = np.zeros(0, np.int64)
+        self._names: dict[str, str] = {}
+        self.sums: dict[tuple[str, ...], Sum] = {}
+        self.calls = self.without_stack = self.left_out = 0
+        self.first = self.last = 0
+        self.has_probes = False
+
+    @property
+    def has_stacks(self) -> bool:
+        """True if a probe captures stacks."""
+        return bool(self._probes)
+
+    def take(self, item: Item | RecordedItem) -> None:
+        """Takes an item of a stream or a recording."""
+        if isinstance(item, Schema):
+            self._describe(item.probes)
+        elif isinstance(item, Stacks):
+            self._stacks.add(item.stacks)
+        elif isinstance(item, Events | EncodedEvents | Batch):
+            self._add(item.columns)
+
+    def _describe(self, probes: Iterable[Described]) -> None:
+        for probe in probes:
+            self.has_probes = True
+            if probe.id >= len(self._value_counts):
+                more = max(probe.id + 1, 2 * len(self._value_counts)) - len(self._value_counts)
+                self._value_counts = np.pad(self._value_counts, (0, more))
+            self._value_counts[probe.id] = len(probe.values)
+            self._probes.pop(probe.id, None)
+            indices = stack_indices(probe.values)
+            if indices and probe.kind != ENTRY:
+                self._probes[probe.id] = _Probe(probe.pid, indices[0], location_text(probe))
+
+    def _add(self, columns: Columns) -> None:
+        if not len(columns) or not len(columns.values):
+            return
+        counts = self._value_counts[columns.probe]
+        starts = np.cumsum(counts) - counts
+        for number in np.unique(columns.probe).tolist():
+            probe = self._probes.get(number)
+            if probe is None:
+                continue
+            events = np.flatnonzero(columns.probe == number)
+            words = columns.values[starts[events] + probe.stack]
+            nanos = columns.duration_nanos[events] if len(columns.duration_nanos) else events * 0
+            ids, places, calls = np.unique(words, return_inverse=True, return_counts=True)
+            # Exact: a double would round sums of more than 104 days.
+            time = np.zeros(len(ids), np.uint64)
+            np.add.at(time, places, nanos.astype(np.uint64))
+            for stack, many, took in zip(ids.tolist(), calls.tolist(), time.tolist(), strict=True):
+                self._count(probe, stack, many, took)
+            ends = columns.time_unix_nanos[events]
+            if len(ends):
+                self.last = max(self.last, int(ends.max()))
+                begin = int((ends - nanos.astype(np.uint64)).min())
+                self.first = min(self.first or begin, begin)
+
+    def _count(self, probe: _Probe, number: int, calls: int, nanos: int) -> None:
+        self.calls += calls
+        stack = self._stacks.get(probe.pid, number) if number else None
+        if stack is None:
+            self.without_stack += calls
+            names: tuple[str, ...] = (NO_STACK, probe.name)
+        else:
+            names = tuple(map(self._name, reversed(stack.frames)))
+            if stack.is_truncated:
+                names = (MORE, *names)
+        found = self.sums.get(names)
+        if found is None:
+            if len(self.sums) >= MOST_STACKS and len(names) > 1:
+                self.left_out += calls
+                names = names[-1:]
+            found = self.sums.setdefault(names, Sum())
+        found.calls += calls
+        found.nanos += nanos
+
+    def _name(self, frame: str) -> str:
+        known = self._names.get(frame)
+        if known is None:
+            if len(self._names) >= MOST_STACKS:
+                self._names.clear()
+            known = self._names[frame] = frame if self._with_lines else method_of(frame)
+        return known
