@@ -28,16 +28,16 @@ public final class Mounts {
 
     /** Works without waiting, so that the carrier stays the same. */
     void work(int millis) throws Exception {
-      long queued = queued();
       long begun = System.nanoTime();
-      long end = begun + millis * 1_000_000L;
+      long queued = queued();
+      long end = System.nanoTime() + millis * 1_000_000L;
       while (System.nanoTime() < end) {
         sink++;
       }
-      end = System.nanoTime();
       queued = queued() - queued;
       runQueue += queued;
-      onCpu += end - begun - queued;
+      // Asking the kernel is work as well.
+      onCpu += System.nanoTime() - begun - queued;
     }
 
     /** Returns the time that the carrier has waited for a CPU. */
