@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -12,11 +13,12 @@ from typing import Any
 import pytest
 
 from conditions import require_bpf
-from java_target import JCOLLECT, JDKS, Jdk, attach, finish, java, run
+from java_target import JCOLLECT, JDKS, Jdk, attach, finish, java, run, wait_for_probes
 
 WITH_VIRTUAL_THREADS = [jdk for jdk in JDKS if jdk.version >= 21]
 # Before, a virtual thread that waits for a monitor keeps its carrier.
 FIRST_THAT_UNMOUNTS_AT_MONITORS = 24
+MOUNTS = "jprobe:virtual__*"
 KINDS = ("spin", "sleep", "mixed", "lock", "monitor", "outer")
 SHARES = ("on_cpu_ns", "run_queue_ns", "off_cpu_ns", "unmounted_ns")
 TWO_CARRIERS = ("-Djdk.virtualThreadScheduler.parallelism=2", "-Djdk.virtualThreadScheduler.maxPoolSize=2")
@@ -113,7 +115,8 @@ def test_time_is_split_over_carriers(targets: Path, jdk: Jdk, lane: str) -> None
     calls = calls_of(jdk, targets, lane, [*commands, ("monitor", 12, 1)])
     for kind, _, _ in commands:
         check(calls, kind)
-    assert all(parts["unmounted_ns"] == 0 for _, parts in calls.explained("spin"))
+    # The first calls load classes, whose locks may unmount them.
+    assert median(parts["unmounted_ns"] for _, parts in calls.explained("spin")) == 0
     if jdk.version >= FIRST_THAT_UNMOUNTS_AT_MONITORS:
         check(calls, "monitor")
     for number, truth in calls.truths.items():
@@ -122,12 +125,50 @@ def test_time_is_split_over_carriers(targets: Path, jdk: Jdk, lane: str) -> None
             assert all(inner[share] <= outer[share] for share in SHARES if share in inner and share in outer)
 
 
-def test_jdks_without_virtual_threads_have_no_such_probes(targets: Path) -> None:
+@pytest.mark.parametrize("jdk", JDKS, ids=str)
+def test_probes_of_mounts_are_traced_only_if_they_are_asked_for(targets: Path, jdk: Jdk) -> None:
     require_bpf()
-    if JDKS[0].version >= 21:
-        pytest.skip("no JDK without virtual threads")
-    with java(JDKS[0], "-cp", targets, "Mounts", probes="Mounts#spin") as target:
+    with java(jdk, "-cp", targets, "Mounts", probes="Mounts#sleep") as target:
         target.wait_for_line("ready")
-        refused = run(JCOLLECT, "attach", target.pid, "--probe", "jprobe:virtual__*", "--duration", "1s")
-    assert refused.returncode == 1
-    assert "matches none" in refused.stderr or "no probe" in refused.stderr, refused.stderr
+        wait_for_probes(target.pid, 3)
+        assert "virtual__" not in run(JCOLLECT, "probes", target.pid).stdout
+        if jdk not in WITH_VIRTUAL_THREADS:
+            refused = run(JCOLLECT, "attach", target.pid, "--probe", MOUNTS)
+            assert refused.returncode == 1
+            assert "matches none" in refused.stderr or "match none" in refused.stderr, refused.stderr
+            return
+        with attach(target.pid, "--probe", "*__return", "--probe", MOUNTS, "-o", "json") as collector:
+            target.send("sleep 3 7")
+            target.wait_for_line("done sleep", 60)
+            summary = finish(collector)
+            events = [json.loads(line) for line in collector.out]
+        with attach(target.pid, "-o", "json") as collector:
+            target.send("sleep 3 1")
+            target.wait_for_line("done sleep", 60)
+            finish(collector)
+            others = [json.loads(line) for line in collector.out]
+    returns = [event for event in events if event["kind"] == "return"]
+    assert len(returns) == 21
+    for thread in {event["thread"] for event in returns}:
+        marks = [event for event in events if event["kind"] == "mark" and event["thread"] == thread]
+        # It is mounted once more than it sleeps, at least, and they alternate.
+        assert len(marks) >= 2 * 7 + 1
+        names = [event["name"] for event in sorted(marks, key=lambda event: event["time_unix_nanos"])]
+        assert all(one != other for one, other in pairwise(names))
+    assert " 0 lost" in summary or "+ 0 lost" in summary
+    assert {event["kind"] for event in others} == {"entry", "return"}
+
+
+def test_an_agent_reports_mounts_only_while_a_tracer_is_attached(targets: Path) -> None:
+    require_bpf()
+    with java(JDKS[-1], "-cp", targets, "Mounts", probes="Mounts#sleep") as target:
+        target.wait_for_line("ready")
+        wait_for_probes(target.pid, 3)
+        for _ in range(3):
+            with attach(target.pid, "--explain", "cpu", "-o", "json") as collector:
+                target.send("sleep 3 2")
+                target.wait_for_line("done sleep", 60)
+                finish(collector)
+                events = [json.loads(line) for line in collector.out]
+            known = [event for event in events if "unmounted_ns" in event.get("explain", {})]
+            assert len(known) == 6
