@@ -1,7 +1,7 @@
-"""Measures what a captured stack costs the program, by depth and in both lanes, beside the JDK's own ways.
+"""Measures the cost of a captured stack to the program, by depth and in both lanes, beside the JDK's ways.
 
-A bench of bench/run.py: `stacks`, about eight minutes on each JDK. The program is targets/StackDepth.java, and
-all its stacks have been described before it is measured.
+A bench of bench/run.py: `stacks`, about eight minutes on each JDK. The program is targets/StackDepth.java.
+All its stacks have been described before it is measured.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ from jcollect.sources.bpf.cache import Cache
 from jcollect.sources.bpf.compilation import Compilation, bpf_directory, key_of
 from jcollect.sources.bpf.kernel import Kernel
 from jcollect.sources.bpf.links import AUTO, PERF_EVENT, UPROBE_MULTI, Linker, Links
-from jcollect.sources.bpf.program import Program
+from jcollect.sources.bpf.program import EVENTS, Program
 from processes import opened
 from stub_image import BOOLEAN, LONG, STRING, Method, StubImage
 
@@ -105,7 +105,7 @@ def test_programs_that_another_user_has_written_are_not_loaded(
     tmp_path: Path, target: Target, owner: int
 ) -> None:
     cache = Cache(tmp_path / "jprobe")
-    forged = Program("GPL", {"probe_fired": NOTHING, "do_nothing": NOTHING})
+    forged = Program("GPL", dict.fromkeys(EVENTS.functions, NOTHING))
     cache.write(key_of(bpf_directory(), compilation.flags()), forged.encoded())
     (file,) = (tmp_path / "jprobe").iterdir()
     os.chown(file, owner, owner)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ def shape(tree: Tree) -> tuple[str, bool, list[Any]]:
 
 def walk(tree: Tree) -> Iterator[Tree]:
     yield tree
-    for each in tree["calls"]:
+    for each in tree.get("calls", ()):
         yield from walk(each)
 
 
@@ -107,6 +108,59 @@ def test_reports_of_a_running_collector(targets: Path, tmp_path: Path) -> None:
     assert run(JCOLLECT, "tree", file, "--json").stdout.splitlines() == tree.out
     longest = max(each["duration_ns"] for each in trees)
     assert json.loads(slow.out[-1])["duration_ns"] == longest
+
+
+def test_lost_events_of_a_program_move_no_call(targets: Path) -> None:
+    """The ring buffer has room for one page: most events are lost."""
+    require_bpf()
+    with java(newest_jdk, "-cp", targets, "Nested") as target:
+        target.wait_for_line("ready")
+        options = ("--select", f"{SHOP}#*", "--lane", "kernel", "--ring-pages", 1)
+        with (
+            attach(target.pid, *options) as collector,
+            jcollect("tree", target.pid, "--json") as tree,
+        ):
+            wait_until(lambda: subscribers(target.pid), "the client")
+            for _ in range(20):
+                target.send("run")
+                target.wait_for_line("done")
+            summary = finish(collector)
+            assert tree.wait() == 0, tree.err
+    lost = re.search(r"\(kernel ring ([\d,]+)", summary)
+    assert lost is not None
+    assert int(lost[1].replace(",", "")) > 1000
+    trees = [json.loads(line) for line in tree.out]
+    assert len(trees) > 20
+    gaps = sum(each.get("end_lost", False) for root in trees for each in walk(root))
+    others = re.search(r"([\d,]+) calls? whose end was lost in no tree", "\n".join(tree.err))
+    assert gaps + (int(others[1].replace(",", "")) if others else 0) > 10
+    shapes = [known(each) for each in trees if not each.get("is_running")]
+    wrong = [each for each in shapes if not fits((each,), (frozen(ORDER),))]
+    assert not wrong, wrong[:3]
+
+
+def known(tree: Tree) -> tuple[Any, ...]:
+    """Returns the shape of the calls whose ends came."""
+    inner = [each for each in tree["calls"] if not each.get("end_lost")]
+    name = tree["method"].removeprefix(f"{SHOP}#")
+    return (name, bool(tree.get("threw")), tuple(known(each) for each in inner))
+
+
+def frozen(shape: Any) -> tuple[Any, ...]:
+    return (shape[0], shape[1], tuple(map(frozen, shape[2])))
+
+
+@cache
+def fits(shown: tuple[Any, ...], full: tuple[Any, ...]) -> bool:
+    """Returns true if calls are these without some, whose inner calls take their places."""
+    if not shown or not full:
+        return not shown
+    (name, threw, inner), *others = full
+    if fits(shown, (*inner, *others)):
+        return True
+    first, *rest = shown
+    is_same = first[:2] == (name, threw) and fits(first[2], inner)
+    return is_same and fits(tuple(rest), tuple(others))
 
 
 def subscribers(pid: int) -> list[str]:

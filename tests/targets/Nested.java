@@ -10,9 +10,8 @@ import java.util.concurrent.CountDownLatch;
  * Calls methods that call each other: with recursion, exceptions that are caught inside and
  * outside, and, in virtual threads, waiting in the middle.
  *
- * <p>Commands on stdin, one per line: {@code run}, and {@code virtual} with a number of threads, and
- * {@code clean}, which collects garbage.
- * Prints "done" after each, and "ready" first.
+ * <p>Commands on stdin, one per line: {@code run}, and {@code virtual} with a number of threads,
+ * and {@code clean}, which collects garbage. Prints "done" after each, and "ready" first.
  */
 public class Nested {
   static class Shop {

@@ -13,8 +13,8 @@ import java.util.concurrent.locks.LockSupport;
 
 /**
  * Calls methods that spend their time in a known way, and prints what the kernel says about the
- * thread: "truth KIND ID DURATION READING ON_CPU RUN_QUEUE MINOR_FAULTS", in ns; READING is the time that
- * it took to ask the kernel. Reads one command per line: "KIND COUNT".
+ * thread: "truth KIND ID DURATION READING ON_CPU RUN_QUEUE MINOR_FAULTS", in ns; READING is the
+ * time that it took to ask the kernel. Reads one command per line: "KIND COUNT".
  */
 public final class Shares {
   private static final ThreadMXBean THREADS = ManagementFactory.getThreadMXBean();

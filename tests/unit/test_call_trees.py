@@ -15,7 +15,8 @@ from jcollect.convert.calls import Nesting
 from jcollect.hub.items import Schema
 from jcollect.sources.columns import Columns
 from jcollect.view import call_tree
-from jcollect.view.call_tree import Call, CallTrees, calls_in
+from jcollect.view.call import Call, calls_in
+from jcollect.view.call_tree import CallTrees
 from jcollect.view.tree_lines import Shown, tree_json, tree_lines
 from recorded import BEGIN, probe, record
 
@@ -288,6 +289,7 @@ def test_a_lost_end_does_not_hold_up_a_thread_forever() -> None:
     assert [(root.method, root.duration, root.lost) for root in roots] == [(1, 10, 1)]
     found.finish()
     assert [root.duration for root in roots] == [10, 5]
+    assert found.unended == 1
 
 
 def test_a_loss_is_noted_in_the_tree_that_runs() -> None:

@@ -37,7 +37,7 @@ MAPS = [8, 9]
 
 
 def program() -> Program:
-    return Program("GPL", {"probe_fired": unlinked(COMPILED, MAPS), "do_nothing": EXIT})
+    return Program("GPL", {"probe_fired": unlinked(COMPILED, MAPS), "mark_fired": EXIT, "do_nothing": EXIT})
 
 
 def test_references_are_replaced_by_descriptors_and_numbers() -> None:

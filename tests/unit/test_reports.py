@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
+import struct
+import termios
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +16,22 @@ import pytest
 from java_target import JCOLLECT, run
 from jcollect.cli.exception_groups import MOST_GROUPS, ExceptionGroups
 from jcollect.cli.recorded_interval import recorded_interval
+from jcollect.cli.replay_output import as_item
 from jcollect.cli.selector_additions import with_capture, with_clause, with_stack
+from jcollect.cli.slow_report import SlowOptions, SlowReport
+from jcollect.cli.tree_report import TreeOptions, TreeReport
+from jcollect.console import Stdout
 from jcollect.errors import InvalidCommandError
-from jcollect.hub.items import Loss, Schema
+from jcollect.hub.items import Events, Loss, Schema
 from jcollect.layout.record import STRING_WORD_LENGTH_SHIFT, STRING_WORD_PRESENT
+from jcollect.recordings.reader import Recording
 from jcollect.rpc.public.event import Event
 from jcollect.rpc.public.probe import Probe, ProbeValue
+from jcollect.sources.columns import Columns
+from jcollect.view.call import Call
+from jcollect.view.call_tree import CallTrees
+from jcollect.view.comparison import Calls, compare
+from jcollect.view.tree_lines import Shown, tree_lines
 from jprobe.v1 import probe_pb2
 from recorded import BEGIN, columns, probe, record, value
 
@@ -96,6 +110,35 @@ def test_a_tree_as_json_has_the_same_calls(file: Path) -> None:
     assert [each["method"] for each in middle["calls"]] == ["com.acme.Orders#inner"]
     assert middle["threw"] == "java.io.IOException: no 12\\x1b"
     assert (root["is_slowest"], inner["is_slowest"]) == (True, False)
+
+
+def test_on_a_terminal_the_slowest_path_has_a_color_and_names_fit(file: Path) -> None:
+    terminal, ours = os.openpty()
+    fcntl.ioctl(ours, termios.TIOCSWINSZ, struct.pack("4H", 24, 44, 0, 0))
+    report = TreeReport(Stdout(ours), TreeOptions(0, 9, None, False, None, False, False), is_live=False)
+    for item in Recording([str(file)]).items():
+        report.take(as_item(item))
+    report.finish()
+    shown = os.read(terminal, 9999).decode().replace("\r\n", "\n").splitlines()
+    os.close(terminal)
+    os.close(ours)
+    assert shown[3] == "\x1b[1;31m   900us    500us   com.acme.Orders#outer\x1b[0m"
+    assert shown[4] == "   300us    300us     com.acme.Orders#inner"
+
+
+def test_names_of_deep_calls_are_shortened() -> None:
+    long = probe(1, 2, method="reserveAllOfThem", class_name="com.acme.warehouse.OrderServiceImpl")
+    roots: list[Call] = []
+    trees = CallTrees(roots.append, None)
+    trees.describe([long])
+    trees.take(columns([(100, 1, 7, 50), (200, 1, 7, 190)]))
+    trees.finish()
+    lines = [line.text for line in tree_lines(roots[0], trees.names, Shown(), True, 60)]
+    assert all(len(line) <= 60 for line in lines)
+    assert [line[20:] for line in lines] == [
+        "c.a.w.OrderServiceImpl#reserveAllOfThem",
+        "  c.a.w.OrderSe…iceImpl#reserveAllOfThem",
+    ]
 
 
 def test_merged_trees_sum_up_paths(file: Path) -> None:
@@ -298,3 +341,56 @@ def test_mistakes_are_explained(arguments: tuple[str, ...], message: str) -> Non
     assert done.returncode in (1, 2)
     assert message.lower() in done.stderr.lower()
     assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_events_of_any_content_are_reported(tmp_path: Path, seed: int) -> None:
+    """A file may be hostile: times that go back, durations that exceed them, ends without a begin."""
+    random = np.random.default_rng(seed)
+    most = np.uint64((1 << 64) - 1)
+    extremes = np.array([0, 1, BEGIN, BEGIN + 1, 1 << 63, most, most - np.uint64(1)], np.uint64)
+
+    def numbers(count: int) -> np.ndarray[Any, np.dtype[np.uint64]]:
+        chosen = random.choice(extremes, count)
+        near = np.uint64(BEGIN) + random.integers(0, 5000, count).astype(np.uint64)
+        return np.where(random.random(count) < 0.2, chosen, near)
+
+    kinds = [probe(kind, kind, method=f"m{kind % 2}") for kind in (1, 2, 3, 4)]
+    items: list[Any] = [Schema(kinds)]
+    for _ in range(5):
+        count = int(random.integers(1, 300))
+        ids = random.integers(1, 5, count).astype(np.uint32)
+        threads = random.integers(0, 4, count).astype(np.uint64)
+        few = random.integers(0, 3000, count).astype(np.uint64)
+        took = np.where(random.random(count) < 0.8, few, numbers(count))
+        items.append(
+            Columns(
+                np.arange(count, dtype=np.uint64), numbers(count), ids, threads.astype(np.uint32), threads,
+                took, np.zeros(0, np.uint64), b"", numbers(count),
+            )
+        )  # fmt: skip
+        items.append(Loss(1, int(random.integers(0, 50)), {int(ids[0]): 1}))
+    recorded = [Events(each) if isinstance(each, Columns) else each for each in items]
+    terminal = os.open(os.devnull, os.O_WRONLY)
+    for options in (
+        TreeOptions(0, 9, None, False, None, True, False),
+        TreeOptions(0, 9, 5, False, 1, False, True),
+        TreeOptions(0, 9, None, True, None, False, False),
+    ):
+        for is_live in (True, False):
+            tree = TreeReport(Stdout(terminal), options, is_live)
+            slow = SlowReport(Stdout(terminal), SlowOptions(3, None, True, False))
+            for item in recorded:
+                tree.take(item)
+                slow.take(item)
+            tree.finish()
+            slow.finish()
+    os.close(terminal)
+    calls = [Calls(), Calls()]
+    for each in calls:
+        each.describe(kinds)
+        for item in items:
+            if isinstance(item, Columns):
+                each.add(item, 0, (1 << 64) - 1)
+        each.lasted(BEGIN, BEGIN + 4000)
+    assert compare(calls[0], calls[1], 0.95)

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from jcollect.cli.event_picker import EventPicker
+from jcollect.cli.jvm_events import JvmEvent, JvmEvents
 from jcollect.cli.report import Lines
 from jcollect.console import Stdout, plural, status, warn
 from jcollect.hub.items import EncodedEvents, Events, Item, Loss, Schema
 from jcollect.printable import printable
 from jcollect.view.formats import duration_text
-from jcollect.view.jvm_events import JvmEvent, JvmEvents
 from jcollect.view.losses import Losses
 
 _NANOS = 1_000_000_000

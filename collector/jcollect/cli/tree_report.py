@@ -15,12 +15,13 @@ import numpy as np
 from jcollect.cli.event_picker import EventPicker
 from jcollect.cli.event_text import outcome_text
 from jcollect.cli.report import Lines
-from jcollect.console import Stdout, plural, status, warn
+from jcollect.console import Stdout, plural, status, terminal_columns, warn
 from jcollect.hub.items import EncodedEvents, Events, Item, Loss, Schema, Stacks, Throttling
 from jcollect.printable import printable
 from jcollect.probes.probe import THROW, TIMED_KINDS
 from jcollect.sources.columns import EACH, Columns, Flags
-from jcollect.view.call_tree import HOLD_NS, Call, CallTrees
+from jcollect.view.call import Call
+from jcollect.view.call_tree import HOLD_NS, CallTrees
 from jcollect.view.later import LaterParts
 from jcollect.view.losses import Losses
 from jcollect.view.merged_tree import MergedTree
@@ -55,6 +56,7 @@ class TreeReport:
         self._shown = Shown(options.least_nanos, options.depth)
         self._is_live = is_live
         self._has_colors = os.isatty(out.descriptor) and not os.environ.get("NO_COLOR")
+        self._width = terminal_columns(out.descriptor)
         self._trees = CallTrees(self._complete, HOLD_NS if is_live else None)
         self._merged = MergedTree()
         self._picker = EventPicker()
@@ -160,7 +162,7 @@ class TreeReport:
         head = f"{_time_of_day(root.start)} {thread}{process}"
         # The columns are named once.
         gap = [""] if self._printed else [HEAD, ""]
-        lines = tree_lines(root, names, self._shown, not self._has_colors)
+        lines = tree_lines(root, names, self._shown, not self._has_colors, self._width)
         self._lines.write([*gap, head, *self._colored(lines)])
         self._printed += 1
 
@@ -178,9 +180,11 @@ class TreeReport:
             if self._options.as_json:
                 self._lines.write_json(self._merged.json(names, self._shown))
             else:
-                self._lines.write(self._colored(list(self._merged.lines(names, self._shown))))
+                self._lines.write(self._colored(list(self._merged.lines(names, self._shown, self._width))))
         left_out = self._trees.left_out + self._merged.left_out
         more = f", {plural(left_out, 'call')} left out" if left_out else ""
+        if self._trees.unended:
+            more += f", {plural(self._trees.unended, 'call')} whose end was lost in no tree"
         status(
             f"{plural(self._completed, 'tree')} of {plural(self._events, 'event')}, {self.lost:,} lost{more}"
         )

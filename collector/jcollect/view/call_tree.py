@@ -10,11 +10,12 @@ from the tree, and moves no other one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 from jcollect.probes.description import Described
 from jcollect.probes.probe import ENTRY, THROW, TIMED_KINDS
 from jcollect.sources.columns import Columns
+from jcollect.view.call import Call, calls_in
 from jcollect.view.nesting import begins_after, covers, spans_of, thread_key
 from jcollect.view.summary import MethodId, key_of, names_of
 
@@ -34,68 +35,6 @@ _CLOCK_ERROR_NS = 1_000
 _EVENTS_TO_COUNT = 1 << 16
 # Time after which a call is taken for a root although it is not known that no other one runs around it.
 HOLD_NS = 1_000_000_000
-
-
-class Call:
-    """A call. Times in ns since 1970. If `is_lost`, its end is not known and nothing is in it; if
-    `is_running`, it has not ended yet.
-
-    `inner_nanos` is the time in the calls that it made. `printed` of these were completed before it was
-    known that they belong to it, and `left_out` are counted only. `lost` events of its probes, of any
-    thread, were lost while it ran; set for roots.
-    """
-
-    __slots__ = (
-        "children", "end", "inner_nanos", "is_lost", "is_partial", "is_running", "left_out", "lost", "method",
-        "pid", "printed", "probe", "start", "text", "thread", "threw", "tid",
-    )  # fmt: skip
-
-    def __init__(
-        self,
-        method: int,
-        probe: int,
-        pid: int,
-        tid: int,
-        thread: int,
-        start: int,
-        end: int,
-        threw: bool = False,
-    ) -> None:
-        self.method = method
-        self.probe = probe
-        self.pid = pid
-        self.tid = tid
-        self.thread = thread
-        self.start = start
-        self.end = end
-        self.threw = threw
-        self.children: list[Call] = []
-        self.inner_nanos = self.left_out = self.printed = self.lost = 0
-        self.is_lost = self.is_running = self.is_partial = False
-        self.text = ""
-
-    @property
-    def duration(self) -> int:
-        return self.end - self.start
-
-    @property
-    def self_nanos(self) -> int | None:
-        """Time outside of the calls that it made; None if these are not all known."""
-        return None if self.is_partial else max(self.duration - self.inner_nanos, 0)
-
-    @property
-    def is_folded(self) -> bool:
-        """True if it stands for `left_out` calls, one after the other, of `inner_nanos` in total."""
-        return self.method < 0
-
-
-def calls_in(root: Call) -> Iterator[Call]:
-    """Yields a call and all calls in it, each before those that it made."""
-    stack = [root]
-    while stack:
-        call = stack.pop()
-        yield call
-        stack.extend(reversed(call.children))
 
 
 class _Open:
@@ -128,7 +67,7 @@ class CallTrees:
 
     `complete` gets each root once its call has ended. A call of which it is not known whether another one
     runs around it counts as a root `hold` ns after its end; None: at the end of the stream. `left_out`
-    counts the calls that are in no tree.
+    counts the calls that are in no tree, and `unended` those that are in none because their ends were lost.
     """
 
     def __init__(self, complete: Callable[[Call], None], hold: int | None = HOLD_NS) -> None:
@@ -136,7 +75,7 @@ class CallTrees:
         self._hold = hold
         self._names: list[str] | None = None
         self.pids: set[int] = set()
-        self.left_out = 0
+        self.left_out = self.unended = 0
         self._methods: dict[MethodId, int] = {}
         self._with_entry: set[int] = set()
         self._timed: set[int] = set()
@@ -199,6 +138,7 @@ class CallTrees:
             return
         for thread in threads:
             self._complete_all(thread)
+            self.unended += len(thread.open)
             thread.open.clear()
 
     def take_loss(self, events: int, by_probe: Collection[int]) -> None:
@@ -269,7 +209,7 @@ class CallTrees:
     def finish(self) -> None:
         """Completes everything: calls that have not ended are running."""
         for thread in self._threads.values():
-            _place_running(thread, self._now)
+            self.unended += _place_running(thread, self._now)
             self._complete_all(thread)
 
     def _complete_all(self, thread: _Thread) -> None:
@@ -291,7 +231,9 @@ class CallTrees:
         if not thread.done:
             thread.calls = 0
             # They have no end, or they would have been in a tree.
-            thread.open = [each for each in thread.open if not each.is_doubtful]
+            running = [each for each in thread.open if not each.is_doubtful]
+            self.unended += len(thread.open) - len(running)
+            thread.open = running
 
 
 def _closed(running: list[_Open], call: Call) -> list[Call]:
@@ -389,8 +331,9 @@ def _leave_out(done: list[Call]) -> int:
     return len(done)
 
 
-def _place_running(thread: _Thread, now: int) -> None:
-    """Makes the calls that have not ended the callers of those within them."""
+def _place_running(thread: _Thread, now: int) -> int:
+    """Makes the calls that have not ended the callers of those within them. Returns the number of those
+    whose ends were lost, and that are in no other call."""
     lost: list[Call] = []
     for each in reversed(thread.open):
         call = each.call
@@ -412,3 +355,4 @@ def _place_running(thread: _Thread, now: int) -> None:
         )
         _take_printed(thread, call)
     thread.open = []
+    return len(lost)

@@ -110,8 +110,9 @@ class Calls:
         parts = self._times.get(key, [])
         times = np.concatenate(parts) if parts else _EMPTY
         span = max(self._last - self._first, 1)
-        index = ((times - np.uint64(self._first)).astype(np.float64) / span * SLICES).astype(np.int64)
-        counts = np.bincount(np.minimum(index, SLICES - 1), minlength=SLICES)
+        # A recording may have times before that of its first event.
+        part = (times.astype(np.float64) - self._first) / span * SLICES
+        counts = np.bincount(np.clip(part, 0, SLICES - 1).astype(np.int64), minlength=SLICES)
         return counts / self._share
 
     def mean(self, key: Key) -> float | None:

@@ -6,9 +6,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from jcollect.printable import printable
-from jcollect.view.call_tree import Call
+from jcollect.view.call import Call
 from jcollect.view.formats import duration_text
-from jcollect.view.tree_lines import Line, Shown
+from jcollect.view.shortening import shortened_name
+from jcollect.view.tree_lines import Line, Shown, name_width
 
 # Distinct paths. Beyond, calls count in their caller's path only.
 MOST_PATHS = 1 << 17
@@ -70,9 +71,9 @@ class MergedTree:
             if depth + 1 < shown.depth:
                 stack.extend((depth + 1, each) for each in reversed(path.in_order()))
 
-    def lines(self, names: Sequence[str], shown: Shown) -> Iterator[Line]:
-        """Yields a head, and a line for each path. The most expensive path of each root is the slowest
-        one."""
+    def lines(self, names: Sequence[str], shown: Shown, width: int | None = None) -> Iterator[Line]:
+        """Yields a head, and a line for each path. The most expensive path of each root is the slowest one.
+        Names are shortened to a `width`, if given, of the line."""
         yield Line(f"{'CALLS':>9} {'TOTAL':>{_WIDTH}} {'SELF':>{_WIDTH}} ERRORS  METHOD", False)
         slowest: set[int] = set()
         for depth, path in self._walk(shown):
@@ -85,7 +86,10 @@ class MergedTree:
                 f"{path.calls:>9,} {duration_text(path.total):>{_WIDTH}} "
                 f"{duration_text(path.self_nanos):>{_WIDTH}} {path.errors:>6,}"
             )
-            yield Line(f"{numbers}  {'  ' * depth}{printable(names[path.method])}", id(path) in slowest)
+            name = printable(names[path.method])
+            most = name_width(width, depth, len(numbers) + 2)
+            shortened = name if most is None else shortened_name(name, most)
+            yield Line(f"{numbers}  {'  ' * depth}{shortened}", id(path) in slowest)
 
     def json(self, names: Sequence[str], shown: Shown) -> Iterator[dict[str, Any]]:
         """Yields a value for each path."""

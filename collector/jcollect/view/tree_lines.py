@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from jcollect.printable import printable
-from jcollect.view.call_tree import Call
+from jcollect.view.call import Call
 from jcollect.view.formats import duration_text
+from jcollect.view.shortening import LEAST_NAME, shortened_name
 
 # Levels that are shown, at most: JSON cannot be nested deeper for most readers.
 MOST_DEPTH = 200
@@ -59,9 +60,12 @@ def slowest_path(root: Call) -> set[int]:
     return path
 
 
-def tree_lines(root: Call, names: Sequence[str], shown: Shown, marks_slowest: bool) -> list[Line]:
+def tree_lines(
+    root: Call, names: Sequence[str], shown: Shown, marks_slowest: bool, width: int | None = None
+) -> list[Line]:
     """Returns a line for each call: its duration, its self time, and its method. With `marks_slowest` an
-    asterisk marks the slowest path, for output without colors."""
+    asterisk marks the slowest path, for output without colors. Names are shortened to a `width`, if given,
+    of the line."""
     slowest = slowest_path(root)
     lines: list[Line] = []
     stack: list[tuple[int, _Run | str]] = [(0, _Run((root,)))]
@@ -77,7 +81,9 @@ def tree_lines(root: Call, names: Sequence[str], shown: Shown, marks_slowest: bo
         call = item.calls[0]
         is_slowest = id(call) in slowest
         mark = "* " if is_slowest and marks_slowest else "  "
-        lines.append(Line(f"{_times(item)} {mark}{indent}{_name(item, names)}", is_slowest))
+        lines.append(
+            Line(f"{_times(item)} {mark}{indent}{_name(item, names, name_width(width, depth))}", is_slowest)
+        )
         stack.extend((depth + 1, each) for each in reversed(list(_inner(call, depth, slowest, shown, names))))
     return lines
 
@@ -89,9 +95,16 @@ def _times(run: _Run) -> str:
     return f"{duration_text(run.nanos):>{_WIDTH}} {self_time:>{_WIDTH}}"
 
 
-def _name(run: _Run, names: Sequence[str]) -> str:
+def name_width(width: int | None, depth: int, before: int = 2 * _WIDTH + 4) -> int | None:
+    """Returns the columns that a line of this width has for a name at a depth; None for any number."""
+    return None if width is None else max(width - before - 2 * depth, LEAST_NAME)
+
+
+def _name(run: _Run, names: Sequence[str], most: int | None) -> str:
     call = run.calls[0]
     name = printable(names[call.method])
+    if most is not None:
+        name = shortened_name(name, most)
     if len(run.calls) > 1:
         return f"{name}  x {len(run.calls):,}"
     if call.is_running:

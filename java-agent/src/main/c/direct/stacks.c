@@ -93,8 +93,8 @@ static int grow(struct entries *entries)
 
 /* Returns the number of an entry with this content, which is appended if there is none; 0 if there
  * is no room. */
-static uint32_t number_of(struct entries *entries, uint32_t kind, const void *content,
-			  size_t bytes, int is_truncated)
+static uint32_t number_of(struct entries *entries, uint32_t kind, const void *content, size_t bytes,
+			  int is_truncated)
 {
 	uint32_t hash = hash_of(content, bytes) + (uint32_t)is_truncated;
 	size_t size = STACK_ENTRY_SIZE + ((bytes + 7) & ~(size_t)7);

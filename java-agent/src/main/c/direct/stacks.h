@@ -18,8 +18,8 @@ uint32_t stacks_generation(void);
 void stacks_close(void);
 
 /* Returns the ID of a stack, which is described now if it is new: `text` has its frames, innermost
- * first, each with a line feed behind it. Returns 0, and counts that, if there is no room, or if the
- * memory is another one than that of the generation. For any thread. */
+ * first, each with a line feed behind it. Returns 0, and counts that, if there is no room, or if
+ * the memory is another one than that of the generation. For any thread. */
 uint32_t stacks_add(uint32_t generation, const char *text, size_t bytes, int is_truncated);
 
 /* Counts a value without a stack. For any thread. */

@@ -41,7 +41,7 @@ final class ConditionTyper {
   }
 
   private TypedCondition truth(Path path) throws SelectorException {
-    TypedPath typed = paths.type(path);
+    TypedPath typed = pathOf(path);
     if (typed.valueType != ValueType.BOOLEAN) {
       throw selector.error(
           path.column,

@@ -100,17 +100,14 @@ final class PathParser {
       throw cursor.error("expected a path, as in arg0.id, found " + cursor.found());
     }
     cursor.accept(root);
-    List<Path.Step> depth = root.equals(Path.STACK) && isDepthAhead() ? depth() : List.of();
+    List<Path.Step> depth = root.equals(Path.STACK) && cursor.isAtBracket() ? depth() : List.of();
     return new Path(root, column, steps(depth));
-  }
-
-  private boolean isDepthAhead() {
-    return cursor.isAtBracket() && isDigit(cursor.peek(1));
   }
 
   /** Parses {@code (16)}. */
   private List<Path.Step> depth() throws SelectorException {
     char close = cursor.open();
+    cursor.skipBlanks();
     int column = cursor.column();
     Literal literal = literals.literal();
     boolean isDepth =

@@ -72,6 +72,40 @@ public class CapturesTest {
   }
 
   @Test
+  public void everyProbePassesTheStackAndItNeedsNoWordForAbsence() throws Exception {
+    assertValues("start", "(n=count, stack)", "n stack", "n stack", "exception n stack");
+    CapturedValue stack = Typing.of("start", "(stack(16))").values(ProbeKind.ENTRY).get(0);
+    assertEquals(ValueType.STACK, stack.type);
+    assertEquals("stack", stack.javaType.getClassName());
+    assertEquals(16, stack.path.argument);
+    assertTrue(Typing.of("start", "(stack)").hasStack());
+    assertFalse(Typing.of("start", "(count)").hasStack());
+  }
+
+  @Test
+  public void aStackHasNoFieldsAndCannotBeCompared() {
+    assertMistake(
+        "start", "(stack.size)", "size", "a stack has no fields; write stack or stack(16)");
+    assertMistake(
+        "start", "(stack(3).size)", "size", "a stack has no fields; write stack or stack(16)");
+    assertMistake(
+        "start",
+        " when stack == null",
+        "stack",
+        "a stack cannot be compared: it is taken after the condition has passed");
+    assertMistake(
+        "start",
+        " when 5 < stack",
+        "stack",
+        "a stack cannot be compared: it is taken after the condition has passed");
+    assertMistake(
+        "start",
+        " when stack",
+        "stack",
+        "a stack cannot be compared: it is taken after the condition has passed");
+  }
+
+  @Test
   public void theObjectOfAConstructorExistsWhenTheCallEnds() throws Exception {
     assertValues("<init>", "(me=this, n=legs)", "n", "me n", "exception n");
   }

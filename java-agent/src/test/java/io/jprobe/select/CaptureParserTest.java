@@ -43,6 +43,15 @@ public class CaptureParserTest {
   }
 
   @Test
+  public void aStackIsACaptureWithOrWithoutANumberOfFrames() throws Exception {
+    assertEquals(List.of("stack"), captures("(stack)"));
+    assertEquals(List.of("stack=stack(16)"), captures("( stack( 16 ) )"));
+    assertEquals(List.of("who=stack(1024)", "arg0"), captures("[who=stack[1024], arg0]"));
+    assertEquals(List.of("stack=order.id"), captures("(stack=order.id)"));
+    assertEquals(List.of(), captures("(stacks)"));
+  }
+
+  @Test
   public void bracketsMayBeSquare() throws Exception {
     assertEquals(List.of("id=arg0.id()"), captures("[int[]][id=arg0.id[]]"));
     assertEquals(List.of("arg0.id()", "this"), captures("[arg0.id(),this]"));

@@ -47,6 +47,15 @@ public class SelectorMistakesTest {
   }
 
   @Test
+  public void inStacks() {
+    assertMistake("A#x(stack(0))", 11, "expected a number of frames from 1 to 1024, found 0");
+    assertMistake("A#x(stack(1025))", 11, "expected a number of frames from 1 to 1024");
+    assertMistake("A#x(stack(1.5))", 11, "expected a number of frames from 1 to 1024");
+    assertMistake("A#x(stack(5)", 13, "expected ',' or ')'");
+    assertMistake("A#x(stack, stack(3))", 12, "there is a capture 'stack' already");
+  }
+
+  @Test
   public void inAnnotations() {
     assertMistake("@#x", 2, "expected an annotation, as in @com.acme.Timed, found '#'");
     assertMistake("@", 2, "expected an annotation");

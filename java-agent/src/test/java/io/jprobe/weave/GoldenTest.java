@@ -58,6 +58,7 @@ public class GoldenTest {
         shape("static-entry", "nothing(size=java.lang.Byte.SIZE)", EnumSet.of(ProbeKind.ENTRY)),
         shape("object-condition", "anArray when arg1 == 'x'", EnumSet.of(ProbeKind.ENTRY)),
         shape("condition-return", "aByte when arg0 > 3", EnumSet.of(ProbeKind.RETURN)),
+        shape("stack-entry-return", "aByte(stack(16))", EnumSet.allOf(ProbeKind.class)),
         shape("late-condition", "aByte when return == 3", EnumSet.allOf(ProbeKind.class)));
   }
 
