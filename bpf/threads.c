@@ -12,6 +12,7 @@
  * (jcollect/sources/bpf/program.py).
  */
 #include <jprobe/layout.h>
+#include <uapi/linux/ptrace.h>
 
 #ifndef __always_inline
 #define __always_inline inline __attribute__((always_inline))
@@ -148,5 +149,28 @@ int left_call(struct arguments *ctx)
 
 	if (is_watched(id >> 32))
 		put((u32)id, THREAD_KIND_SYSCALL, 0, 0);
+	return 0;
+}
+
+/* A uprobe at the agent's stubs for mounts and unmounts of virtual threads: the thread's ID. The
+ * cookie has the kind of the record and the number of the process: see pack in threads/mounts.py.
+ */
+int moved(struct pt_regs *ctx)
+{
+	u64 cookie = bpf_get_attach_cookie(ctx);
+
+	put((u32)bpf_get_current_pid_tgid(), (u16)(cookie & 0xffff), (u16)(cookie >> 16),
+#if defined(JPROBE_X86_64)
+	    ctx->di
+#else
+	    ctx->regs[0]
+#endif
+	);
+	return 0;
+}
+
+/* Does nothing: to find the best attach point. */
+int do_nothing(struct pt_regs *ctx)
+{
 	return 0;
 }

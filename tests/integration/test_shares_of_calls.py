@@ -97,7 +97,7 @@ def test_many_calls(targets: Path, jdk: Jdk, lane: str, is_contended: bool) -> N
     check_details(shares)
 
 
-def test_of_a_virtual_thread_nothing_is_known_that_its_carrier_did(targets: Path, tmp_path: Path) -> None:
+def test_calls_of_virtual_threads_are_explained_and_counted(targets: Path, tmp_path: Path) -> None:
     require_bpf()
     selected = ["--select", SLEEP, "--probe", "*__return"]
     with java(JDKS[-1], "-cp", targets, "Sleepers", "50", tmp_path / "calls") as target:
@@ -109,11 +109,13 @@ def test_of_a_virtual_thread_nothing_is_known_that_its_carrier_did(targets: Path
             finish(collector)
             events = [event for event in map(json.loads, collector.out) if event["kind"] == "return"]
     assert len(events) == 25
-    # The pauses are those of the whole JVM.
-    assert {*()}.union(*(event["explain"] for event in events)) <= {"pause_ns", "pause"}
-    assert re.search(
-        r"^explained: 0 calls, 25 unknown; [\d,]+ records of threads read, 0 lost$", status, re.M
+    known = [event for event in events if event["explain"].get("unmounted_ns", 0) > 900_000]
+    assert len(known) >= 20
+    found = re.search(
+        r"^explained: (\d+) calls?, (\d+) unknown; [\d,]+ records of threads read, 0 lost$", status, re.M
     )
+    assert found
+    assert int(found[1]) + int(found[2]) == 25
 
 
 def test_without_rights_explaining_is_refused_before_anything_is_done(shared_targets: Path) -> None:

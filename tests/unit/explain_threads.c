@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { RECORDS = 200000, EVERY = 500, CALLS = 64, NOW = 1000000000 };
+enum { RECORDS = 200000, EVERY = 500, CALLS = 64, NOW = 1000000000, VIRTUAL = 5, MOUNTS = 256 };
 
 static uint64_t seed;
 
@@ -33,6 +33,8 @@ static unsigned explain_some(const struct threads *threads, uint64_t now)
 	static uint32_t faults[CALLS], syscalls[CALLS], top[CALLS];
 	static uint64_t start[CALLS], duration[CALLS], begin[CALLS], on[CALLS], queued[CALLS];
 	static uint64_t off[CALLS], nanos[CALLS], top_nanos[CALLS];
+	static uint64_t thread[CALLS], unmounted[CALLS];
+	static uint16_t process[CALLS];
 	static uint8_t is_virtual[CALLS];
 	struct calls calls = {.count = CALLS,
 			      .tid = tid,
@@ -40,6 +42,9 @@ static unsigned explain_some(const struct threads *threads, uint64_t now)
 			      .duration = duration,
 			      .begin = begin,
 			      .is_virtual = is_virtual,
+			      .thread = thread,
+			      .process = process,
+			      .unmounted = unmounted,
 			      .known = known,
 			      .on_cpu = on,
 			      .run_queue = queued,
@@ -51,7 +56,8 @@ static unsigned explain_some(const struct threads *threads, uint64_t now)
 			      .syscall_nanos = nanos,
 			      .top_syscall = top,
 			      .top_nanos = top_nanos,
-			      .parts = CALL_PART_CPU | CALL_PART_FAULTS | CALL_PART_SYSCALLS};
+			      .parts = CALL_PART_CPU | CALL_PART_UNMOUNTED | CALL_PART_FAULTS |
+				       CALL_PART_SYSCALLS};
 	unsigned found = 0;
 
 	for (int i = 0; i < CALLS; i++) {
@@ -60,13 +66,19 @@ static unsigned explain_some(const struct threads *threads, uint64_t now)
 		duration[i] = any() % 20 ? any() % 2000000 : any();
 		begin[i] = any() % 4;
 		is_virtual[i] = any() % 9 == 0;
+		thread[i] = any() % VIRTUAL;
+		process[i] = (uint16_t)(any() % 3);
 		known[i] = syscalls[i] = top[i] = 0;
+		unmounted[i] = 0;
 	}
 	jprobe_explain_calls(threads, &calls);
 	for (int i = 0; i < CALLS; i++) {
 		found += (unsigned)__builtin_popcount(known[i]);
 		/* What is known adds up. */
-		if (known[i] & CALL_PART_CPU && on[i] + queued[i] + off[i] != duration[i])
+		if (known[i] & CALL_PART_CPU && known[i] & CALL_PART_UNMOUNTED &&
+		    on[i] + queued[i] + off[i] + unmounted[i] != duration[i])
+			abort();
+		if (unmounted[i] && (!is_virtual[i] || !(known[i] & CALL_PART_UNMOUNTED)))
 			abort();
 		if (top[i] && !syscalls[i])
 			abort();
@@ -87,12 +99,22 @@ int main(int count, char **arguments)
 	threads.mask = marks - 1;
 	threads.marks = calloc(marks, sizeof(*threads.marks));
 	threads.last = calloc(threads.tids, sizeof(*threads.last));
+	threads.mounts = calloc(MOUNTS, sizeof(*threads.mounts));
+	threads.mount_mask = MOUNTS - 1;
+	threads.mount_next = 1;
+	threads.mounted = calloc(4, sizeof(*threads.mounted));
+	threads.carried = calloc(threads.tids, sizeof(*threads.carried));
 	for (int i = 0; i < RECORDS; i++) {
 		struct thread_record record = {.time = any_time(now),
 					       .value = any_time(now),
 					       .tid = (uint32_t)(any() % (threads.tids + 1)),
 					       .number = (uint16_t)(any() % 40),
-					       .kind = (uint16_t)(any() % 10)};
+					       .kind = (uint16_t)(any() % 13)};
+
+		if (record.kind == THREAD_KIND_MOUNTED || record.kind == THREAD_KIND_UNMOUNTED) {
+			record.value = any() % VIRTUAL;
+			record.number = (uint16_t)(any() % 3);
+		}
 
 		jprobe_add_thread_record(&threads, &record);
 		now += any() % 1000;
@@ -102,6 +124,9 @@ int main(int count, char **arguments)
 			found += explain_some(&threads, now);
 	}
 	printf("%llu\n", (unsigned long long)found);
+	free(threads.mounts);
+	free(threads.mounted);
+	free(threads.carried);
 	free(threads.marks);
 	free(threads.last);
 	return 0;

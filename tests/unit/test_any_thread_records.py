@@ -195,7 +195,7 @@ def test_it_is_clean_under_the_sanitizers(tmp_path: Path) -> None:
     program = tmp_path / "thread_records"
     command = ["gcc", "-std=c11", "-g", "-O1", "-Wall", "-Wextra", "-Werror", "-Wconversion"]
     options = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-o", program]
-    sources = [Path(__file__).with_name("thread_records.c"), SOURCES / "threads.c"]
+    sources = [Path(__file__).with_name("thread_records.c"), SOURCES / "threads.c", SOURCES / "mounts.c"]
     subprocess.run([*command, INCLUDE_LAYOUTS, f"-I{SOURCES}", *options, *sources], check=True)
     chance = random.Random(104729)
     history = ThreadHistory(TIDS, MARKS)

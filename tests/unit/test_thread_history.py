@@ -254,7 +254,7 @@ def test_a_thread_id_that_is_used_again_begins_anew() -> None:
 
 def test_records_that_no_program_writes_change_nothing() -> None:
     history = ThreadHistory(1 << 10)
-    for kind in (0, 9, 0xFFFF):
+    for kind in (0, 11, 0xFFFF):
         history.add(ThreadRecord(time=BEGIN, tid=7, kind=kind))
     assert explained(history, 7, BEGIN, 1_000) == ALL
 
@@ -266,8 +266,8 @@ def sanitized(tmp_path_factory: pytest.TempPathFactory) -> Path:
     source = Path(__file__).with_name("explain_threads.c")
     flags = ["-std=gnu11", "-g", "-O1", "-Wall", "-Wextra", "-Werror", "-fsanitize=address,undefined"]
     sanitizers = "-fno-sanitize-recover=all"
-    code = ROOT / "collector/jcollect/sources/records/c/threads.c"
-    subprocess.run(["gcc", *flags, sanitizers, INCLUDE_LAYOUTS, "-o", program, source, code], check=True)
+    code = [ROOT / "collector/jcollect/sources/records/c" / file for file in ("threads.c", "mounts.c")]
+    subprocess.run(["gcc", *flags, sanitizers, INCLUDE_LAYOUTS, "-o", program, source, *code], check=True)
     return program
 
 

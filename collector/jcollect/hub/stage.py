@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from jcollect.probes.description import ProbeDescription
+from jcollect.probes.stub_library import StubLibrary
 from jcollect.sources.columns import Batch
 from jcollect.sources.explanation import ExplanationCounts
 from jcollect.workers import Failures
@@ -29,6 +30,9 @@ class Explainer(Stage, Protocol):
 
     def watch(self, pid: int) -> None:
         """Follows the threads of a process. Raises JcollectError."""
+
+    def follow(self, pid: int, libraries: Sequence[StubLibrary]) -> None:
+        """Takes note of the stub libraries that a process has mapped now. For any thread."""
 
     def unwatch(self, pid: int) -> None:
         """Does not follow them any more."""

@@ -20,6 +20,12 @@ _SEARCH_STEPS = 60
 _TRY_STEPS = 300
 
 
+# Provider and name of the probes at which agents report mounts of virtual threads. A glob matches them only
+# if it begins so: they fire far more often than those that users mean by "*".
+_MOUNTS_PROVIDER, _MOUNTS_NAME = "jprobe", "virtual__"
+_MOUNTS = f"{_MOUNTS_PROVIDER}:{_MOUNTS_NAME}"
+
+
 class TooCostlyError(Exception):
     """Matching the globs costs more than their budget."""
 
@@ -51,27 +57,40 @@ class Named(Protocol):
     def method(self) -> str: ...
 
 
+def is_of_mounts(probe: Named) -> bool:
+    """Returns true for a probe at which an agent reports mounts of virtual threads."""
+    return probe.provider == _MOUNTS_PROVIDER and probe.name.startswith(_MOUNTS_NAME)
+
+
 def matcher(globs: Iterable[str], budget: Budget | None = None) -> Callable[[Named], bool]:
     """Returns a function that returns true if one of the globs matches one of a probe's names. Without globs
-    every probe matches.
+    every probe matches, except those of mounts, which only globs match that begin with "jprobe:virtual__".
 
     The names are "provider:name", provider, name, class, method and "class#method". Matching is
     case-sensitive. The function raises TooCostlyError when it exceeds the budget.
     """
     patterns = list(globs)
     if not patterns:
-        return lambda probe: True
+        return lambda probe: not is_of_mounts(probe)
     matches_any = names_matcher(patterns, budget)
-    return lambda probe: matches_any(
-        (
-            f"{probe.provider}:{probe.name}",
-            probe.provider,
-            probe.name,
-            probe.class_name,
-            probe.method,
-            f"{probe.class_name}#{probe.method}",
+    of_mounts = [pattern for pattern in patterns if pattern.startswith(_MOUNTS)]
+    matches_mounts = names_matcher(of_mounts, budget) if of_mounts else lambda names: False
+
+    def matches(probe: Named) -> bool:
+        if is_of_mounts(probe):
+            return matches_mounts((f"{probe.provider}:{probe.name}",))
+        return matches_any(
+            (
+                f"{probe.provider}:{probe.name}",
+                probe.provider,
+                probe.name,
+                probe.class_name,
+                probe.method,
+                f"{probe.class_name}#{probe.method}",
+            )
         )
-    )
+
+    return matches
 
 
 def names_matcher(globs: Iterable[str], budget: Budget | None = None) -> Callable[[Iterable[str]], bool]:

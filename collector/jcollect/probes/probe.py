@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from jcollect.layout.stub_library import SLOT_BYTES
 from jcollect.limits import MAX_OWNERS
-from jcollect.probes.globs import matcher
+from jcollect.probes.globs import is_of_mounts, matcher
 from jcollect.probes.site import Site, group_by_binary
 from jcollect.probes.stub_library import TIMED_KINDS as TIMED_KINDS
 from jcollect.probes.stub_library import StubLibrary, words_of
@@ -105,11 +105,13 @@ def is_mark(probe: Probe) -> bool:
 
 
 def probes_of(libraries: Iterable[StubLibrary]) -> list[Probe]:
-    """Returns all probes that can fire, sorted by class, generation and slot."""
+    """Returns all probes that can fire, sorted by class, generation and slot. Those of `mounts_of` are left
+    out: they are traced only if they are asked for."""
     found: list[Probe] = []
     # The sort is stable, and each library yields its probes by slot.
     for library in sorted(libraries, key=lambda library: library.image.manifest.generation):
-        found += [probe for _, probe in _probes_of_one(library) if probe.kind != LIMIT]
+        if not _has_own(library):
+            found += [probe for _, probe in _probes_of_one(library) if probe.kind != LIMIT]
     found.sort(key=attrgetter("class_name", "class_loader_id"))
     return found
 
@@ -118,6 +120,17 @@ def limits_of(library: StubLibrary) -> dict[int, Probe]:
     """Returns the probes that request a limit from the agent, by percentage of a core."""
     slots = library.image.manifest.probes
     return {slots[number].percent: probe for number, probe in _probes_of_one(library) if probe.kind == LIMIT}
+
+
+def mounts_of(libraries: Iterable[StubLibrary]) -> list[Probe]:
+    """Returns the probes at which agents report mounts and unmounts of virtual threads."""
+    return [
+        probe
+        for library in libraries
+        if _has_own(library)
+        for _, probe in _probes_of_one(library)
+        if probe.kind == MARK and is_of_mounts(probe)
+    ]
 
 
 def by_binary(probes: Iterable[Probe]) -> list[list[Probe]]:
@@ -145,11 +158,18 @@ def traceable_slots(library: StubLibrary) -> Iterator[tuple[int, manifest_pb2.Sl
     """Yields the slots of the probes that `probes_of` returns, by number. Counting them this way is much
     cheaper."""
     image = library.image
+    has_own = _has_own(library)
     noted = {note.location for note in image.notes}
     for number, slot in enumerate(image.manifest.probes):
         is_noted = image.text.address + SLOT_BYTES * number in noted
-        if is_noted and number not in image.faulty_slots and slot.kind != LIMIT:
+        if is_noted and number not in image.faulty_slots and slot.kind != LIMIT and not has_own:
             yield number, slot
+
+
+def _has_own(library: StubLibrary) -> bool:
+    """Returns true for the first library of an agent, which has only probes of the agent's own."""
+    probes = library.image.manifest.probes
+    return library.is_agents and len(probes) > 0 and probes[0].kind == LIMIT
 
 
 def _first_value(kind: int) -> int:

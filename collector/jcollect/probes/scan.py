@@ -14,7 +14,7 @@ from jcollect.limits import MAX_LIBRARIES, MAX_WEIGHT
 from jcollect.probes import scan_messages
 from jcollect.probes.globs import names_matcher
 from jcollect.probes.malformed import MalformedLibraryError
-from jcollect.probes.probe import Probe, narrow, probes_of
+from jcollect.probes.probe import Probe, mounts_of, narrow, probes_of
 from jcollect.probes.scan_messages import NothingYetError as NothingYetError
 from jcollect.probes.stub_library import StubLibrary, read_stub_libraries, read_stub_mappings
 from jcollect.procfs.jvm import is_jvm
@@ -47,9 +47,15 @@ class Scan:
         """All probes that can fire, as `probes_of` returns them."""
         return probes_of(self.libraries)
 
+    @cached_property
+    def mounts(self) -> list[Probe]:
+        """The probes of mounts of virtual threads, as `mounts_of` returns them."""
+        return mounts_of(self.libraries)
+
     def probes(self, globs: Sequence[str]) -> list[Probe]:
         """Returns the probes that match the globs. Raises JcollectError if there are none."""
-        every = self.every
+        # Only a glob that means them chooses those of mounts.
+        every = self.every + narrow(self.mounts, globs)
         refusal = self.refusal
         if refusal:
             # The agent's remaining probes are retired.

@@ -344,6 +344,10 @@ class Session:
                 self.hub.add(descriptions)
         return new
 
+    def scanned(self, tracee: Tracee) -> None:
+        if self._explainer is not None:
+            self._explainer.follow(tracee.pid, tracee.scan.libraries)
+
     def _forget(self, ids: Sequence[int]) -> None:
         """Removes probes that are permanently retired and have no event in flight."""
         self.hub.remove(ids)

@@ -13,7 +13,7 @@ from jcollect.hub.accounts import Accounts, Share
 from jcollect.layout.gate import SINKS_COUNT, SINKS_EVENT, SINKS_TRAP
 from jcollect.probes.live import LiveProbe, not_retired
 from jcollect.probes.overhead import Overhead
-from jcollect.probes.probe import MARK, Probe, Wanted, probes_of
+from jcollect.probes.probe import MARK, Probe, Wanted, mounts_of, probes_of
 from jcollect.probes.scan import Scan, rescan
 from jcollect.probes.stub_library import mapped_keys
 from jcollect.procfs.maps import MappingKey, read_maps
@@ -52,6 +52,9 @@ class Registry(Protocol):
 
     def retire(self, group: ProbeGroup, tracee: Tracee) -> None:
         """Retires probes whose binary is unmapped permanently."""
+
+    def scanned(self, tracee: Tracee) -> None:
+        """Takes note of a process's latest scan."""
 
     def armed(self, tracee: Tracee) -> None:
         """Takes note that the first probes of a process are attached to."""
@@ -141,7 +144,7 @@ class Tracee:
         """Assigns IDs to the wanted probes. Called before a client can subscribe, so that globs have probes
         to match."""
         with self._lock:
-            self._first = self._register([*self.scan.every, *self._others])
+            self._first = self._register([*self.scan.every, *self.scan.mounts, *self._others])
 
     def attach(self) -> Addition:
         """Arms all probes that are wanted and not retired. Raises JcollectError if one cannot be armed."""
@@ -193,7 +196,9 @@ class Tracee:
         selected = self._selected_again()
         registered = len(self._groups)
         fresh = [library for library in self.scan.libraries if library.key not in known]
-        addition = self._register(self._rejected() if self._reconsiders else probes_of(fresh))
+        addition = self._register(
+            self._rejected() if self._reconsiders else [*probes_of(fresh), *mounts_of(fresh)]
+        )
         problems = self._arm(selected + self._groups[registered:])
         again = not_retired([probe for each in selected for probe in each.probes])
         return Addition([*again, *addition.probes], addition.left_out, problems)
@@ -418,6 +423,7 @@ class Tracee:
     def _tell_sources(self) -> None:
         for source in (self.source, *self._preferred):
             source.follow(self.scan.libraries)
+        self._registry.scanned(self)
 
 
 def _at_once(disarm: Callable[[ProbeGroup], None], groups: Sequence[ProbeGroup]) -> None:

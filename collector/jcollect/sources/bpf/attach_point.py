@@ -15,6 +15,7 @@ import mmap
 import os
 import platform
 from collections.abc import Iterator
+from typing import Protocol
 
 from jcollect.errors import JcollectError
 from jcollect.layout.stub_library import (
@@ -24,8 +25,8 @@ from jcollect.layout.stub_library import (
     STUB_X86_64_NOP5,
     STUB_X86_64_NOP10,
 )
-from jcollect.sources.bpf.bpf_programs import BpfPrograms
 from jcollect.sources.bpf.bpf_syscalls import link_uprobe_multi
+from jcollect.sources.bpf.kernel import Kernel
 
 # Offset in the stub, and the first bytes there once the kernel has rewritten them into a call.
 _CANDIDATES = ((STUB_X86_64_NOP10, b"\x48\x8d\x64\x24\x80\xe8"), (STUB_X86_64_NOP5, b"\xe8"))
@@ -33,7 +34,23 @@ _CANDIDATES = ((STUB_X86_64_NOP10, b"\x48\x8d\x64\x24\x80\xe8"), (STUB_X86_64_NO
 _TRIES = 8
 
 
-def find_attach_point(programs: BpfPrograms) -> int:
+class StubPrograms(Protocol):
+    """Loads BPF programs for stubs. Its methods raise JcollectError."""
+
+    @property
+    def kernel(self) -> Kernel: ...
+
+    def load_for_uprobe_multi(self) -> int:
+        """Returns the descriptor of the program."""
+
+    def load_for_perf_event(self) -> int:
+        """Returns the descriptor of the program."""
+
+    def load_empty_for_uprobe_multi(self) -> int:
+        """Returns the descriptor of a program that does nothing."""
+
+
+def find_attach_point(programs: StubPrograms) -> int:
     """Returns the attach point, in bytes from the start of a stub: the fastest one that works."""
     if platform.machine() != "x86_64":
         return STUB_AARCH64_NOP

@@ -23,7 +23,7 @@ from jcollect.procfs.mapped import open_mapped
 from jcollect.procfs.mapped_answer import FileState
 from jcollect.procfs.reasons import is_passing
 from jcollect.sources.base import Armed
-from jcollect.sources.bpf.attach_point import find_attach_point
+from jcollect.sources.bpf.attach_point import StubPrograms, find_attach_point
 from jcollect.sources.bpf.bpf_programs import MARK_FIRED, BpfPrograms
 from jcollect.sources.bpf.bpf_syscalls import link_perf_event
 from jcollect.sources.bpf.cookie import cookie_of
@@ -78,7 +78,7 @@ class Linker:
     `link_type` is UPROBE_MULTI or PERF_EVENT.
     """
 
-    def __init__(self, programs: BpfPrograms, link_type: str = AUTO) -> None:
+    def __init__(self, programs: StubPrograms, link_type: str = AUTO) -> None:
         """Uses the best link type that the kernel has, or the given one. Raises JcollectError."""
         self._kernel = programs.kernel
         self._kernel.check_counts_semaphores()
@@ -86,6 +86,8 @@ class Linker:
         self._links_lock = threading.Lock()
         self._point = 0
         self._programs = programs
+        # Other programs than those have none for marks.
+        self._marks = programs if isinstance(programs, BpfPrograms) else None
         self._mark_program: int | None = None
         self.link_type = PERF_EVENT
         if link_type != PERF_EVENT:
@@ -102,9 +104,14 @@ class Linker:
         """Attaches the BPF program to sites of one binary, whose firings carry the IDs. For any thread.
         Raises JcollectError."""
         for number, site in zip(ids, sites, strict=True):
-            if site.operands is not None:
-                self._programs.describe_mark(number, site.operands)
-        links = self._link([cookie_of(*each) for each in zip(ids, sites, strict=True)], sites)
+            if site.operands is not None and self._marks is not None:
+                self._marks.describe_mark(number, site.operands)
+        return self.link_with([cookie_of(*each) for each in zip(ids, sites, strict=True)], sites)
+
+    def link_with(self, cookies: Sequence[int], sites: Sequence[Site]) -> Links:
+        """Attaches the BPF program to sites of one binary, which gets these cookies. For any thread. Raises
+        JcollectError."""
+        links = self._link(cookies, sites)
         with self._links_lock:
             self._links = [each for each in self._links if each.fast] + [links]
         return links
@@ -143,14 +150,12 @@ class Linker:
     def _program_for(self, sites: Sequence[Site]) -> int:
         """Returns the program for sites of one binary, which are all stubs, or all marks with operands.
         Raises JcollectError."""
-        if sites[0].operands is None:
+        if sites[0].operands is None or self._marks is None:
             return self._program
         with self._links_lock:
             if self._mark_program is None:
                 is_multi = self.link_type == UPROBE_MULTI
-                load = (
-                    self._programs.load_for_uprobe_multi if is_multi else self._programs.load_for_perf_event
-                )
+                load = self._marks.load_for_uprobe_multi if is_multi else self._marks.load_for_perf_event
                 self._mark_program = load(MARK_FIRED)
             return self._mark_program
 

@@ -38,7 +38,7 @@ THREADS = Source(
     "threads.c",
     ("records", "counts", "watched"),
     ("offset of pid", "offset of last_arrival", "first system call of traps", "last one"),
-    ("switched", "woken", "faulted", "entered_call", "left_call"),
+    ("switched", "woken", "faulted", "entered_call", "left_call", "moved", "do_nothing"),
 )
 SOURCES = {source.file: source for source in (EVENTS, THREADS)}
 

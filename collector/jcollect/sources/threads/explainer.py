@@ -15,15 +15,30 @@ from typing import Any, Final
 
 import numpy as np
 
-from jcollect.layout.threads import CALL_PART_CPU, CALL_PART_FAULTS, CALL_PART_SYSCALLS
+from jcollect.layout.threads import (
+    CALL_PART_CPU,
+    CALL_PART_FAULTS,
+    CALL_PART_SYSCALLS,
+    CALL_PART_UNMOUNTED,
+)
 from jcollect.probes.description import ProbeDescription
 from jcollect.probes.probe import TIMED_KINDS
+from jcollect.probes.stub_library import StubLibrary
 from jcollect.sources.bpf.compilation import Compilation
 from jcollect.sources.bpf.ring import Ring
 from jcollect.sources.columns import U32, U64, Batch
-from jcollect.sources.explanation import COLUMNS, CPU, FAULTS, SYSCALLS, Explanation, ExplanationCounts
+from jcollect.sources.explanation import (
+    COLUMNS,
+    CPU,
+    FAULTS,
+    SYSCALLS,
+    UNMOUNTED,
+    Explanation,
+    ExplanationCounts,
+)
 from jcollect.sources.threads import programs
 from jcollect.sources.threads.history import ThreadHistory
+from jcollect.sources.threads.mounts import Mounts
 from jcollect.sources.threads.programs import RING_BYTES, ThreadPrograms, most_threads
 from jcollect.sources.threads.syscalls import syscall_name
 from jcollect.workers import Failures, Worker
@@ -44,6 +59,7 @@ _RESULTS: Final = {
     "on_cpu_nanos": "on_cpu",
     "run_queue_nanos": "run_queue",
     "off_cpu_nanos": "off_cpu",
+    "unmounted_nanos": "unmounted",
     "voluntary_switches": "voluntary",
     "involuntary_switches": "involuntary",
     "top_syscall_nanos": "top_nanos",
@@ -81,6 +97,7 @@ class CallExplainer:
         # Since when each process is watched, and by probe ID.
         self._begins: dict[int, int] = {}
         self._begin_of = np.full(capacity, _NEVER, np.uint64)
+        self._mounts = Mounts(self._programs, capacity)
         self._is_timed = np.zeros(capacity, np.bool_)
         self._explained = self._unknown = 0
 
@@ -94,10 +111,16 @@ class CallExplainer:
         self._programs.watch(pid)
         self._begins[pid] = self._clock()
 
+    def follow(self, pid: int, libraries: Sequence[StubLibrary]) -> None:
+        """Learns from now on when virtual threads of the process are mounted, if its agent reports it."""
+        self._mounts.follow(pid, libraries)
+
     def unwatch(self, pid: int) -> None:
+        self._mounts.leave(pid)
         self._programs.unwatch(pid)
 
     def describe(self, probes: Sequence[ProbeDescription]) -> None:
+        self._mounts.describe(probes)
         for probe in probes:
             self._begin_of[probe.id] = self._begins.get(probe.pid, _NEVER)
             self._is_timed[probe.id] = probe.kind in TIMED_KINDS
@@ -110,32 +133,37 @@ class CallExplainer:
         (timed,) = np.nonzero(self._is_timed[columns.probe])
         starts = columns.with_starts().start_unix_nanos[timed]
         begin: U64 = np.where(starts == 0, np.uint64(0), starts - self._utc_offset)
-        is_virtual = batch.is_virtual
+        is_virtual = np.zeros(len(timed), np.bool_) if batch.is_virtual is None else batch.is_virtual[timed]
+        has_virtual = bool(is_virtual.any()) and programs.CPU in self._parts
         durations = columns.duration_nanos[timed]
         with self._lock:
             until = np.uint64(self._read_all())
             # A call ends before its event comes here, unless the program lies.
             is_read = (begin <= until) & (durations <= until - begin)
             found = self._history.explain(
-                self._bits,
+                self._bits | (CALL_PART_UNMOUNTED if has_virtual else 0),
                 columns.tid[timed],
                 begin,
                 durations,
                 np.where(is_read, self._begin_of[columns.probe[timed]], np.uint64(_NEVER)),
-                np.zeros(len(timed), np.bool_) if is_virtual is None else is_virtual[timed],
+                is_virtual,
+                columns.thread[timed],
+                self._mounts.numbers[columns.probe[timed]],
             )
+        # A platform thread is on no carrier, so the part means nothing for it.
+        found["known"][~is_virtual] &= ~np.uint32(CALL_PART_UNMOUNTED)
         known = np.zeros(len(batch), np.uint32)
         known[timed] = found["known"]
-        whole = int(np.count_nonzero(found["known"] == self._bits))
+        whole = int(np.count_nonzero(found["known"] & self._bits == self._bits))
         self._explained += whole
         self._unknown += len(timed) - whole
         found["top_syscall"], names = _named(found["top_syscall"])
         results = {}
-        for part in self._parts:
-            for name in _PARTS[part][1]:
-                column = np.zeros(len(batch), COLUMNS[name])
-                column[timed] = found[_RESULTS.get(name, name)]
-                results[name] = column
+        names_of = [name for part in self._parts for name in _PARTS[part][1]]
+        for name in [*names_of, *(UNMOUNTED if has_virtual else ())]:
+            column = np.zeros(len(batch), COLUMNS[name])
+            column[timed] = found[_RESULTS.get(name, name)]
+            results[name] = column
         return replace(batch, columns=replace(columns, explanation=Explanation(known, results, names)))
 
     def counts(self) -> ExplanationCounts:
@@ -147,6 +175,7 @@ class CallExplainer:
         self._stop.set()
         if self._worker is not None:
             self._worker.join(1.0)
+        self._mounts.close()
         with self._lock:
             self._ring.close()
             self._programs.close()

@@ -18,6 +18,7 @@ from jcollect.layout.threads import THREAD_COUNTS_SIZE
 from jcollect.sources.bpf.bpf_programs import own_pid_namespace
 from jcollect.sources.bpf.bpf_syscalls import (
     BPF_PROG_TYPE_RAW_TRACEPOINT,
+    BPF_TRACE_UPROBE_MULTI,
     delete_from_hash,
     open_raw_tracepoint,
     update_hash,
@@ -70,16 +71,17 @@ class ThreadPrograms:
                 "cannot explain calls: jcollect runs in a PID namespace of its own, where threads have other "
                 "IDs; run it in the host's, as docker run --pid=host does"
             )
-        kernel = Kernel()
+        self.kernel = kernel = Kernel()
         self.ring_fd = self._kept(kernel.create_ring_buffer("records", RING_BYTES))
         counts = self._kept(kernel.create_array("counts", THREAD_COUNTS_SIZE, 1))
         self._watched = self._kept(kernel.create_hash("watched", _KEY.size, _KEY.size, MOST_PROCESSES))
-        program = compilation.result()
+        program = self._program = compilation.result()
         pid, tgid, arrival = offsets_of_kernel("task_struct", _TASK)
         if tgid != pid + _KEY.size:
             raise JcollectError("cannot explain calls: this kernel's task_struct has another order")
         numbers = (pid, arrival, *_TRAPS.get(platform.machine(), _NO_TRAPS))
         maps = (self.ring_fd, counts, self._watched)
+        self._maps, self._numbers = maps, numbers
         self._counts = mmap.mmap(counts, mmap.PAGESIZE, mmap.MAP_SHARED, mmap.PROT_READ)
         for part in _TRACEPOINTS:
             if part not in parts:
@@ -91,6 +93,23 @@ class ThreadPrograms:
                 )
                 self._kept(loaded)
                 self._kept(_attach(tracepoint, loaded))
+
+    def load_for_uprobe_multi(self) -> int:
+        """Returns the descriptor of the program for mounts of virtual threads. Raises JcollectError."""
+        return self._load("moved", BPF_TRACE_UPROBE_MULTI)
+
+    def load_for_perf_event(self) -> int:
+        """Returns the descriptor of the program for mounts of virtual threads. Raises JcollectError."""
+        return self._load("moved")
+
+    def load_empty_for_uprobe_multi(self) -> int:
+        """Returns the descriptor of a program that does nothing, to try attach points. Raises
+        JcollectError."""
+        return self._load("do_nothing", BPF_TRACE_UPROBE_MULTI)
+
+    def _load(self, function: str, attach_type: int = 0) -> int:
+        code = self._program.linked(function, self._maps, self._numbers)
+        return self._kept(self.kernel.load_program(function, code, self._program.license, attach_type))
 
     def watch(self, process: int) -> None:
         """Reports the threads of a process from now on. Raises JcollectError if there are too many."""

@@ -5,6 +5,8 @@
  */
 #include "threads.h"
 
+#include "mounts.h"
+
 /* STEPS: marks that are looked through, at most. */
 enum { OFFSETS = 32, SPANS = 16, STEPS = 4096 };
 /* Of a record in the ring buffer, with its header: a power of two. */
@@ -290,6 +292,10 @@ void jprobe_add_thread_record(struct threads *threads, const struct thread_recor
 	case THREAD_KIND_SYSCALL:
 		end_syscall(threads, record);
 		break;
+	case THREAD_KIND_MOUNTED:
+	case THREAD_KIND_UNMOUNTED:
+		add_mount(threads, record);
+		break;
 	default:
 		threads->malformed++;
 	}
@@ -343,7 +349,7 @@ void jprobe_lose_thread_records(struct threads *threads, uint64_t begin, uint64_
 
 /* ---- explaining calls ---- */
 
-static int overlaps_loss(const struct threads *threads, uint64_t begin, uint64_t end)
+int overlaps_loss(const struct threads *threads, uint64_t begin, uint64_t end)
 {
 	uint64_t count = threads->loss_count < SPANS ? threads->loss_count : SPANS;
 
@@ -461,7 +467,7 @@ static void explain(const struct threads *threads, struct calls *calls, uint64_t
 	uint32_t known = calls->parts, counted = CALL_PART_FAULTS | CALL_PART_SYSCALLS;
 
 	if (!tid || tid >= threads->tids || !start || start < calls->begin[i] || end < start ||
-	    calls->is_virtual[i] || overlaps_loss(threads, start, end))
+	    overlaps_loss(threads, start, end))
 		return;
 	if (!last) {
 		/* It has run since its process is watched. */
@@ -501,6 +507,10 @@ static void explain(const struct threads *threads, struct calls *calls, uint64_t
 
 void jprobe_explain_calls(const struct threads *threads, struct calls *calls)
 {
-	for (uint64_t i = 0; i < calls->count; i++)
-		explain(threads, calls, i);
+	for (uint64_t i = 0; i < calls->count; i++) {
+		if (calls->is_virtual[i])
+			explain_virtual(threads, calls, i);
+		else
+			explain(threads, calls, i);
+	}
 }

@@ -32,6 +32,9 @@ final class Generations {
   /** True if the sinks may be other ones than those that were requested at the last poll. */
   private boolean mustApply;
 
+  /** Null if the JVM has no virtual threads. */
+  private MountProbes mounts;
+
   /** The library that {@link #announce} has published; null for none. */
   private Generation announcement;
 
@@ -75,11 +78,19 @@ final class Generations {
     return next;
   }
 
-  /** Publishes the library that has the {@link LimitProbes} and no methods. */
+  /**
+   * Publishes the library that has the {@link LimitProbes} and {@link MountProbes}, and no methods.
+   */
   StubLibrary open(Selectors selectors) throws StubException {
     Manifest manifest = new Manifest(agentVersion, next, nextProbe, selectors, "");
     manifest.addLimits();
-    StubLibrary first = load(new Draft(manifest), LimitProbes.definitions(), 1);
+    List<ProbeDefinition> definitions = new ArrayList<>(LimitProbes.definitions());
+    if (MountProbes.exist()) {
+      manifest.addMounts();
+      definitions.addAll(MountProbes.definitions());
+    }
+    StubLibrary first = load(new Draft(manifest), definitions, manifest.methods());
+    mounts = MountProbes.exist() ? new MountProbes(first) : null;
     direct.publishIn(first);
     return first;
   }
@@ -228,6 +239,9 @@ final class Generations {
    * have to be woven now or have not to be any more, or whose state has changed.
    */
   Set<TracedClass> poll() {
+    if (mounts != null) {
+      mounts.poll();
+    }
     mustApply |= direct.isRetryDue();
     // Nearly every poll finds no change, and allocates nothing.
     for (int i = 0; i < all.size(); i++) {
@@ -321,6 +335,9 @@ final class Generations {
 
   /** Takes all stub libraries away from tracers. Their probes must be retired before. */
   void close() {
+    if (mounts != null) {
+      mounts.close();
+    }
     for (Generation generation : all) {
       generation.turnOff(Sinks.EVENT | Sinks.COUNT);
     }

@@ -71,6 +71,21 @@ public final class Manifest {
     methods++;
   }
 
+  /** Adds the {@link MountProbes}, which must follow the {@link LimitProbes}. */
+  void addMounts() {
+    for (String name : MountProbes.NAMES) {
+      manifest.message(5, new ProtoWriter().text(1, LimitProbes.PROVIDER).text(3, name));
+      manifest.message(6, new ProtoWriter().number(1, methods).number(2, ProbeKindLayout.MARK));
+      methods++;
+      probes++;
+    }
+  }
+
+  /** Returns the number of methods so far, which is that of gates. */
+  int methods() {
+    return methods;
+  }
+
   void add(TracedClass traced, TracedMethod method) {
     manifest.message(
         5,

@@ -78,6 +78,8 @@ final class Native {
 
   static native boolean reportPrepared(Class<?> receiver, boolean isOn);
 
+  static native boolean reportMounts(long mount, long unmount, boolean isOn);
+
   static native void openStandardError();
 
   static native void writeLine(byte[] line);
