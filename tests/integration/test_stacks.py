@@ -171,6 +171,7 @@ def test_code_that_describes_a_stack_may_be_traced(targets: Path) -> None:
     assert not [line for line in collector.out if "java.jprobe" in line]
 
 
+@pytest.mark.takes_long
 def test_a_full_table_leaves_values_out_and_counts_them(targets: Path) -> None:
     with (
         program(targets, newest_jdk, options="stack-memory=64k") as target,
