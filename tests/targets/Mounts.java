@@ -130,7 +130,7 @@ public final class Mounts {
     }
   }
 
-  private static void yield(int calls) throws Exception {
+  private static void giveWay(int calls) throws Exception {
     Method start = Thread.class.getMethod("startVirtualThread", Runnable.class);
     Runnable task =
         () -> {
@@ -189,7 +189,7 @@ public final class Mounts {
       int threads = commands.nextInt();
       int calls = commands.nextInt();
       if (kind.equals("yield")) {
-        yield(calls);
+        giveWay(calls);
       } else {
         run(kind, threads, calls);
       }
