@@ -1,5 +1,5 @@
 """Measures what `--explain` costs: a switch between threads, a system call and a page fault of a watched
-process and of others, and the collector per record and per call.
+process and of others, and the collector per record, per call and per event.
 
 A bench of bench/run.py: `explaining`, about 40 seconds. The program is targets/kernel_work.c, pinned to one
 CPU.
@@ -8,6 +8,7 @@ CPU.
 from __future__ import annotations
 
 import contextlib
+import os
 import random
 import statistics
 import subprocess
@@ -22,6 +23,7 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
+from event_batches import Event, batch, probe  # noqa: E402
 from java_target import Process  # noqa: E402
 from jcollect.layout.threads import (  # noqa: E402
     CALL_PART_CPU,
@@ -43,7 +45,7 @@ ROUNDS = 9
 # Work by kind, and its part: enough for 0.1 s.
 WORK = {"switch": ("cpu", 60_000), "syscall": ("syscalls", 300_000), "fault": ("faults", 100_000)}
 IDLE_SECONDS = 5.0
-THREADS, SWITCHES, CALLS = 100, 400_000, 20_000
+THREADS, SWITCHES, CALLS, BATCHES = 100, 400_000, 20_000, 1_000
 # In one reading.
 MOST_RECORDS = 100_000
 
@@ -134,4 +136,52 @@ def _in_the_collector() -> dict[str, Any]:
             times.append((time.thread_time() - began) / CALLS * 1e9)
         found[f"ns per call of {name}"] = times
         print(f"explaining: {statistics.median(times):.0f} ns per call of {name}", flush=True)
+    return {**found, **_of_batches(history, last)}
+
+
+def _of_batches(history: ThreadHistory, last: int) -> dict[str, Any]:
+    """Measures the stage of the hub: events of calls of 1 ms, in batches of many and of one. The ring buffer,
+    which it reads as well, is empty."""
+    chance = random.Random(2)
+    now = [0]
+    explainer = CallExplainer(["cpu"], MAX_COLLECTOR_PROBES, 0, clock=lambda: now[0])
+    found: dict[str, Any] = {}
+    try:
+        explainer._history = history
+        described = probe(0, pid=os.getpid())
+        explainer.watch(described.pid)
+        explainer.unwatch(described.pid)
+        explainer.describe([described])
+        now[0] = last
+        for size in (CALLS, 1):
+            starts = [last - chance.randrange(10**9) - 1_000_000 for _ in range(size)]
+            events = batch(
+                [
+                    Event(
+                        described,
+                        (),
+                        1_000_000,
+                        start + 1_000_000,
+                        1,
+                        1000 + chance.randrange(THREADS),
+                        start,
+                    )
+                    for start in starts
+                ]
+            )
+            times = []
+            for _ in range(ROUNDS):
+                turns = max(1, BATCHES // size)
+                began = time.thread_time()
+                for _ in range(turns):
+                    explainer.apply(events)
+                times.append((time.thread_time() - began) / (turns * size) * 1e9)
+            name = f"ns per event in batches of {size}"
+            found[name] = times
+            print(f"explaining: {statistics.median(times):.0f} {name}", flush=True)
+        counts = explainer.counts()
+        # What cannot be explained costs less. A few threads have no CPU when their call begins.
+        assert counts.explained > 0.9 * (counts.explained + counts.unknown), counts
+    finally:
+        explainer.close()
     return found

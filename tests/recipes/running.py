@@ -160,7 +160,7 @@ def wait_until_ready(process: Process, command: str, program: Started) -> None:
     """Waits until a tracer is attached. `jcollect run` does that itself."""
     if "jcollect run" in command:
         return
-    if "--select" in command or "jcollect attach" in command:
+    if "--select" in command or re.search("jcollect (attach|jvm)", command):
         process.wait_for_line("armed [1-9]", WORKING_SECONDS)
     elif re.search("jcollect (observe|top --events)", command):
         wait_until(lambda: "subscriber: " in run(JCOLLECT, "status", program.pid).stdout, "a subscriber")

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jcollect.cli.stack_selector import with_stack
+from jcollect.cli.selector_additions import with_stack
 from jcollect.convert.flame import COUNT, TIME, WRITERS
 from jcollect.convert.flame_page import MOST_NODES, write_page
 from jcollect.convert.stack_sums import MORE, NO_STACK, StackSums, Sum

@@ -329,10 +329,8 @@ def test_conditions_are_added_where_there_are_none(selector: str, expected: str)
     ("arguments", "message"),
     [
         (("tree", "nothing.jprec"), "cannot read nothing.jprec: no such file"),
-        (("tree", "4711", "4712"), "only recordings can be several"),
         (("slow", "4711", "--lane", "direct"), "--lane needs --select"),
         (("tree", "4711", "--merge", "--slowest", "2"), "--merge sums up all trees"),
-        (("slow", "4711", "--over", "5"), "is not a time such as"),
         (("diff", "nothing.jprec", "nothing.jprec"), "cannot read nothing.jprec"),
     ],
 )

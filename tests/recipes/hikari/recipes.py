@@ -45,6 +45,33 @@ def check_layers(run: Run) -> None:
     assert "org.h2.jdbc.JdbcPreparedStatement" in calls
 
 
+def check_split(run: Run) -> None:
+    assert len(run.events) == run.hits["delivered"] == run.figures["executions"] == 41
+    split = [event for event in run.events if "on CPU" in event.rest]
+    # A few calls are unknown: their switches were not reported.
+    assert len(split) > 30
+
+
+def check_update_tree(run: Run) -> None:
+    (root,) = [line for line in run.lines if "JdbcPreparedStatement#executeUpdate" in line]
+    calls = re.search(r"\b([\d,]+)\b", root)
+    assert calls is not None
+    assert to_number(calls[1]) == run.figures["executions"] == 53
+    assert any("org.h2.mvstore" in line for line in run.lines)
+
+
+def check_folded(run: Run) -> None:
+    folded = [line for line in run.output[1] if re.match(r"\S+(;\S+)* \d+$", line)]
+    assert all(line.split()[0].endswith("org.h2.mvstore.MVMap.operate") for line in folded)
+    written = next(re.search(r"wrote ([\d,]+) calls? with (\d+) stacks?", line) for line in run.output[0]
+                   if line.startswith("wrote"))  # fmt: skip
+    assert written is not None
+    assert len(folded) == int(written[2])
+    assert (
+        sum(int(line.split()[-1]) for line in folded) == to_number(written[1]) >= run.figures["updated"] == 41
+    )
+
+
 def check_rejected(run: Run) -> None:
     assert len(run.events) == run.figures["rejected"] == 10
     assert run.hits["hits"] == 11
@@ -111,6 +138,46 @@ PROGRAM = Program(
             "contain those of the inner. Here, the driver needs nearly all of the time. All numbers of calls equal the `execution_count` of H2's own "
             "`query_statistics`. To get one event per statement, select the driver's class.",
             check=check_layers,
+        ),
+        Recipe(
+            question="Does a statement compute, wait for a CPU, or wait for something else?",
+            commands=(
+                "sudo jcollect attach PID -o compact --explain cpu,faults --probe '*executeUpdate__return' "
+                "--select \\\n    'org.h2.jdbc.JdbcPreparedStatement#executeUpdate()'",
+            ),
+            load="transfers 41",
+            shows=(
+                ("^armed", "executeUpdate return .* on CPU", "executeUpdate return .* on CPU", "^detached"),
+            ),
+            reading="Each line has the duration of the call and what the thread did meanwhile: on a CPU, ready and waiting "
+            "for one (run queue), or blocked (off CPU). Nothing stands there if the kernel did not report it. The number of "
+            "events equals that of the statements.",
+            check=check_split,
+        ),
+        Recipe(
+            question="Which layers of the database does an update go through?",
+            commands=(
+                "sudo jcollect tree PID --merge --select \\\n"
+                "    'org.h2.jdbc.JdbcPreparedStatement#executeUpdate();org.h2.command.Command#executeUpdate*;"
+                "org.h2.command.dml.*#update;org.h2.mvstore.MVMap#*'",
+            ),
+            load="transfers 53",
+            shows=(("^armed", "executeUpdate", "MVMap", "^detached"),),
+            reading="With `--merge`, all calls are one tree: calls, time, and SELF, the time outside of the calls below. The "
+            "number of calls of the first method equals that of the statements.",
+            check=check_update_tree,
+        ),
+        Recipe(
+            question="Who writes to the storage?",
+            commands=(
+                "sudo jcollect flame PID --weight count -o writers.folded --select 'org.h2.mvstore.MVMap#operate'",
+                "cat writers.folded",
+            ),
+            load="transfers 41",
+            shows=(("^armed", "^wrote", "^detached"), ("MVMap.operate",)),
+            reading="`flame` captures the stack of each call and counts equal ones. With `-o writers.html` it is a flame graph "
+            "for the browser. Folded stacks are for other tools, one per line; their counts add up to the number of calls.",
+            check=check_folded,
         ),
         Recipe(
             question="Which statements fail, and why?",

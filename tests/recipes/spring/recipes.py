@@ -43,6 +43,38 @@ def check_log_messages(run: Run) -> None:
     assert [event.captures["message"] for event in own] == [f"card {n} was declined" for n in (7, 17, 27)]
 
 
+def check_slow_report(run: Run) -> None:
+    final = run.lines[next(i for i, line in enumerate(run.lines) if line.startswith("the 3 slowest calls")) :]
+    assert final[0] == f"the 3 slowest calls of {run.figures['reports']}:"
+    blocks = [line for line in final if re.match(r"[123]\. 1\d\dms  shop\.Shop#report", line)]
+    assert len(blocks) == 3
+    # The report sleeps for 120 ms.
+    assert sum("120ms blocked or asleep" in line for line in final) >= 2, final
+    assert any("at shop.Shop.report(Shop.java:" in line for line in final)
+
+
+def check_tree(run: Run) -> None:
+    roots = [line for line in run.lines if "DispatcherServlet#doDispatch" in line]
+    reports = [line for line in run.lines if "shop.Shop#report" in line]
+    assert len(roots) == len(reports) == run.figures["reports"] == 5
+    # All orders are faster than --min.
+    assert not any("shop.Shop#order" in line for line in run.lines)
+
+
+def check_exception_counts(run: Run) -> None:
+    rows = [line for line in run.lines if "card N was declined" in line]
+    (row,) = [line for line in rows if re.match(r" *\d+ ", line)]
+    assert int(row.split()[0]) == run.figures["errorCount"] == run.figures["declined"] == 10
+    assert any("in shop.Shop#pay" in line for line in run.lines)
+
+
+def check_compilations(run: Run) -> None:
+    compiled = [line for line in run.lines if re.search(r" compile +[\d.]+(us|ms)  C1 \S+#", line)]
+    counted = next(re.search(r"compile: ([\d,]+) event", line) for line in run.lines if "compile: " in line)
+    assert counted is not None
+    assert len(compiled) == to_number(counted[1]) >= 1
+
+
 def check_start(run: Run) -> None:
     beans = next(int(line.removeprefix("beans=")) for line in run.lines if line.startswith("beans="))
     assert run.hits["hits"] == beans > 100
@@ -71,6 +103,62 @@ PROGRAM = Program(
             "the request: `.get(…)` reads it from the map. Faster requests are counted as filtered, and fire nothing. "
             "The number of hits equals Tomcat's own `requestCount`.",
             check=check_slow_requests,
+        ),
+        Recipe(
+            question="Why are the slowest requests slow?",
+            commands=("sudo jcollect slow PID -n 3 --select 'shop.Shop#report' --over 50ms",),
+            load="reports 11",
+            shows=(
+                ("^armed", "^the 3 slowest", "^1\\. ", "name = ", "of 1", "at shop.Shop.report", "^detached"),
+            ),
+            reading="`slow` prints each call that takes more than 50 ms when it ends, and the slowest three at the end: the "
+            "arguments, where the time went, and who called. The thread slept, as `report` does for 120 ms: it did not wait "
+            "for a CPU, and the JVM was not paused. The number of calls equals the program's own.",
+            check=check_slow_report,
+        ),
+        Recipe(
+            question="What do slow requests spend their time in?",
+            commands=(
+                "sudo jcollect tree PID --min 50ms --select \\\n"
+                "    'org.springframework.web.servlet.DispatcherServlet#doDispatch;shop.Shop#*;"
+                "org.springframework.web.servlet.mvc.method.annotation.RequestMappingHandlerAdapter#handleInternal'",
+            ),
+            load="reports 5",
+            shows=(("^armed", "doDispatch", "handleInternal", "shop.Shop#report", "trees of"),),
+            reading="Each request is a tree of the selected methods. The asterisks lead down the slowest path, to the method "
+            "with the time in SELF. Requests that take less than 50 ms are left out.",
+            check=check_tree,
+        ),
+        Recipe(
+            question="Which exceptions are thrown how often, and where?",
+            commands=(
+                "sudo jcollect exceptions PID --fold-digits --select \\\n"
+                "    '@org.springframework.web.bind.annotation.RestController#*'",
+            ),
+            load="payments 101",
+            shows=(
+                (
+                    "^armed",
+                    "COUNT",
+                    "card N was declined",
+                    "in shop.Shop#pay",
+                    "at shop.Shop.pay",
+                    "^detached",
+                ),
+            ),
+            reading="One row per class and message. With `--fold-digits`, messages that differ only in their numbers count as "
+            "one. Only throw probes are attached to, so calls that return cost nothing. The count equals Tomcat's own "
+            "`errorCount`.",
+            check=check_exception_counts,
+        ),
+        Recipe(
+            question="What does the JVM compile while it serves?",
+            commands=("sudo jcollect jvm PID --events compile,gc,safepoint",),
+            load="reports 5",
+            shows=(("^armed", " compile ", " compile ", "^compile: ", "^detached"),),
+            reading="The events come from HotSpot's own probes: no agent is loaded, and no method is selected. Pauses would be "
+            "listed as well. The JVM of the recipes has only the compiler C1.",
+            check=check_compilations,
         ),
         Recipe(
             question="Which exceptions leave the controllers, with which message?",

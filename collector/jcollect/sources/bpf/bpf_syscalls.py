@@ -191,17 +191,16 @@ def create_hash(name: str, key_size: int, value_size: int, count: int) -> int:
 
 def update_hash(map: int, key: bytes, value: bytes) -> None:
     """Sets an element. Raises OSError."""
-    _change(_BPF_MAP_UPDATE_ELEM, map, key, value)
+    of_key, of_value = ctypes.create_string_buffer(key), ctypes.create_string_buffer(value)
+    element = _Element(map_fd=map, key=ctypes.addressof(of_key), value=ctypes.addressof(of_value))
+    _bpf(_BPF_MAP_UPDATE_ELEM, element)
 
 
 def delete_from_hash(map: int, key: bytes) -> None:
     """Removes an element. Raises OSError."""
-    _change(_BPF_MAP_DELETE_ELEM, map, key, b"")
-
-
-def _change(command: int, map: int, key: bytes, value: bytes) -> None:
-    of_key, of_value = ctypes.create_string_buffer(key), ctypes.create_string_buffer(value)
-    _bpf(command, _Element(map_fd=map, key=ctypes.addressof(of_key), value=ctypes.addressof(of_value)))
+    of_key = ctypes.create_string_buffer(key)
+    # The kernel rejects a value.
+    _bpf(_BPF_MAP_DELETE_ELEM, _Element(map_fd=map, key=ctypes.addressof(of_key)))
 
 
 def open_raw_tracepoint(name: str, program: int) -> int:

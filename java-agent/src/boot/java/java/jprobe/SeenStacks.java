@@ -107,12 +107,11 @@ final class SeenStacks {
     for (int left = end - begin; left > 0; part = (Object[]) part[next], at = 0) {
       short[] methods = (short[]) part[Stacks.METHODS];
       int[] places = (int[]) part[Stacks.PLACES];
-      Object[] classes = (Object[]) part[Stacks.CLASSES];
+      long[] names = (long[]) part[Stacks.NAMES];
       int stop = length < at + left ? length : at + left;
       left -= stop - at;
       for (; at < stop; at++) {
-        hash = 31 * hash + (System.identityHashCode(classes[at]) ^ methods[at] * 0x9E3779B1);
-        hash = 31 * hash + places[at];
+        hash = 31 * hash + ((int) (names[at] >>> 3) ^ methods[at] * 0x9E3779B1) + places[at];
       }
     }
     return hash ^ hash >>> 15;

@@ -36,10 +36,14 @@ import org.objectweb.asm.Opcodes;
  */
 @RunWith(Parameterized.class)
 public class CallsOfWovenCodeTest {
-  /** Called by the weaver, which makes the result a constant of woven code. */
+  /**
+   * Called by the weaver, which makes the result a constant of woven code, or by the agent before
+   * anything is woven.
+   */
   private static final Set<String> NOT_WOVEN =
       Set.of(
           "java/jprobe/ObjectFields.offset(Ljava/lang/Class;Ljava/lang/String;)J",
+          "java/jprobe/ObjectFields.virtualThread()Ljava/lang/Class;",
           "java/jprobe/ObjectFields.staticOffset(Ljava/lang/reflect/Field;)J",
           "java/jprobe/Fire.prepareObjects()V",
           "java/jprobe/Fire.prepareStacks(I)V");
