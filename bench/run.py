@@ -4,9 +4,9 @@
     .venv/bin/python bench/run.py dormant ...   only the named benches
 
 The benches dormant, calls, filtered, lanes, direct-reading, streaming, recording, inlining, attach, recovery,
-selecting, binding, guard, quota, startup, safepoints, many-classes, scraping, seed and stacks measure the
-agent, on the oldest and the newest JDK; starting, attaching, reading, printing, redacting and explaining the
-collector.
+selecting, binding, guard, quota, startup, safepoints, many-classes, mounts, scraping, seed and stacks measure
+the agent, on the oldest and the newest JDK; starting, attaching, reading, printing, redacting and explaining
+the collector.
 
 Each figure is a median, and each comparison a ratio of medians of runs that took turns. The figures are also
 written to build/bench/results/, one small file per run. bench/results.tsv has the runs that docs/overhead.md
@@ -35,6 +35,7 @@ from guard import guard  # noqa: E402
 from java_target import JDKS  # noqa: E402
 from lanes import lanes  # noqa: E402
 from many_classes import many_classes  # noqa: E402
+from mounts import mounts  # noqa: E402
 from printing import printing  # noqa: E402
 from programs import compile_all  # noqa: E402
 from quota import quota  # noqa: E402
@@ -67,6 +68,7 @@ AGENT_BENCHES = {
     "startup": startup,
     "safepoints": safepoints,
     "many-classes": many_classes,
+    "mounts": mounts,
     "scraping": scraping,
     "seed": seed,
     "stacks": stacks,

@@ -153,7 +153,7 @@ def test_probes_of_mounts_are_traced_only_if_they_are_asked_for(targets: Path, j
         marks = [event for event in events if event["kind"] == "mark" and event["thread"] == thread]
         # It is mounted once more than it sleeps, at least, and they alternate.
         assert len(marks) >= 2 * 7 + 1
-        names = [event["name"] for event in sorted(marks, key=lambda event: event["time_unix_nanos"])]
+        names = [event["method"] for event in sorted(marks, key=lambda event: event["time"])]
         assert all(one != other for one, other in pairwise(names))
     assert " 0 lost" in summary or "+ 0 lost" in summary
     assert {event["kind"] for event in others} == {"entry", "return"}

@@ -8,8 +8,9 @@ import java.util.concurrent.locks.ReentrantLock;
 /**
  * Virtual threads that call methods whose time they know: "truth KIND ID DURATION ON_CPU RUN_QUEUE
  * WAITED", in ns. The kernel measures the spans in which they work, on the carrier of each; the
- * rest is waiting. Reads one command per line: "KIND THREADS CALLS". Uses reflection, because JDKs
- * without virtual threads compile it too.
+ * rest is waiting. Reads one command per line: "KIND THREADS CALLS"; "yield" prints the time of one
+ * Thread.yield, which unmounts and mounts the thread. Uses reflection, because JDKs without virtual
+ * threads compile it too.
  */
 public final class Mounts {
   private static final ReentrantLock LOCK = new ReentrantLock();
@@ -129,6 +130,19 @@ public final class Mounts {
     }
   }
 
+  private static void giveWay(int calls) throws Exception {
+    Method start = Thread.class.getMethod("startVirtualThread", Runnable.class);
+    Runnable task =
+        () -> {
+          long begun = System.nanoTime();
+          for (int i = 0; i < calls; i++) {
+            Thread.yield();
+          }
+          System.out.println("yield " + (System.nanoTime() - begun) / calls);
+        };
+    ((Thread) start.invoke(null, task)).join();
+  }
+
   private static synchronized int next() {
     return ++last;
   }
@@ -172,7 +186,13 @@ public final class Mounts {
     Scanner commands = new Scanner(System.in);
     while (commands.hasNext()) {
       String kind = commands.next();
-      run(kind, commands.nextInt(), commands.nextInt());
+      int threads = commands.nextInt();
+      int calls = commands.nextInt();
+      if (kind.equals("yield")) {
+        giveWay(calls);
+      } else {
+        run(kind, threads, calls);
+      }
       System.out.println("done " + kind);
     }
   }
