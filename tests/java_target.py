@@ -95,13 +95,11 @@ on_newest_jdk = pytest.mark.parametrize(
 
 
 def runs_with_every_change(test: pytest.Item) -> bool:
-    """Returns true for tests of the oldest and the newest JDK, and of every JDK if they are marked so, unless
-    they take long.
-    """
+    """Returns true for tests of the oldest and the newest JDK, unless they take long."""
     call = getattr(test, "callspec", None)
     jdks = [value for value in call.params.values() if isinstance(value, Jdk)] if call else []
-    is_chosen = all(jdk in (JDKS[0], JDKS[-1]) for jdk in jdks) or test.get_closest_marker("every_jdk")
-    return bool(is_chosen) and not test.get_closest_marker("takes_long")
+    is_chosen = all(jdk in (JDKS[0], JDKS[-1]) for jdk in jdks)
+    return is_chosen and not test.get_closest_marker("takes_long")
 
 
 def deselect_nightly(config: pytest.Config, items: list[pytest.Item]) -> None:

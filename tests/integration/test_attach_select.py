@@ -23,7 +23,7 @@ from java_target import (
     java,
     jcollect,
     newest_jdk,
-    on_every_jdk,
+    on_newest_jdk,
     probes_of,
     run,
     states_of,
@@ -54,7 +54,7 @@ def calls(collector: Process) -> Counter[str]:
     return Counter(event["probe"].split(":")[0] for event in events if event["kind"] == "entry")
 
 
-@on_every_jdk
+@on_newest_jdk
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGKILL])
 def test_a_program_without_agent_is_traced_exactly_and_restored(
     jdk: Jdk, targets: Path, digest_agent: Path, end: signal.Signals
@@ -92,7 +92,7 @@ def test_in_a_small_program_the_agent_prints_nothing(targets: Path) -> None:
         assert [line for line in target.err if not (warns and line.startswith("WARNING: "))] == []
 
 
-@on_every_jdk
+@on_newest_jdk
 def test_classes_that_are_loaded_later_are_traced_from_their_first_second(jdk: Jdk, targets: Path) -> None:
     with java(jdk, "-cp", targets, "Loaders") as target:
         target.wait_for_line("ready")
@@ -117,7 +117,7 @@ def is_watched(target: Process, name: str) -> bool:
     return any(probe["semaphore_count"] for probe in probes_of(target.pid) if probe["name"] == name)
 
 
-@on_every_jdk
+@on_newest_jdk
 def test_methods_selected_while_attached_are_traced_until_they_are_unselected(
     jdk: Jdk, targets: Path
 ) -> None:
@@ -150,7 +150,7 @@ def test_methods_selected_while_attached_are_traced_until_they_are_unselected(
         assert f" {expected:,} hits = {expected:,} delivered + 0 lost" in summary, (summary, collector.err)
 
 
-@on_every_jdk
+@on_newest_jdk
 def test_only_what_is_selected_is_attached_to(jdk: Jdk, targets: Path) -> None:
     with java(jdk, "-cp", targets, "PrimeCalls", probes="PrimeCalls$Orders#*") as target:
         target.wait_for_line("ready")
@@ -173,7 +173,7 @@ def test_a_selector_with_a_mistake_is_reported_and_leaves_no_agent(targets: Path
         wait_until(lambda: leftovers(target.pid) == [], "the agent to end")
 
 
-@on_every_jdk
+@on_newest_jdk
 def test_calls_that_began_before_a_reset_end_normally(jdk: Jdk, targets: Path) -> None:
     with java(jdk, "-cp", targets, "Waits") as target:
         target.wait_for_line("ready")
@@ -202,7 +202,7 @@ def test_calls_that_began_before_a_reset_end_normally(jdk: Jdk, targets: Path) -
         assert all(" ---p " in line for line in mapped), mapped
 
 
-@on_every_jdk
+@on_newest_jdk
 def test_annotations_of_both_retentions_select_loaded_methods(jdk: Jdk, targets: Path) -> None:
     """Also finds a class that its loader defines without a name, and keeps characters beyond U+FFFF."""
     # Arabic has digits of its own, which the agent must not print.

@@ -28,7 +28,7 @@ from java_target import (
     end_bpftrace,
     java,
     newest_jdk,
-    on_every_jdk,
+    on_newest_jdk,
     probes_of,
     run,
 )
@@ -118,7 +118,7 @@ def test_the_jar_has_the_api_and_the_native_libraries_and_nothing_else() -> None
     assert "Automatic-Module-Name: io.jprobe.stapsdt" in manifest
 
 
-@on_every_jdk
+@on_newest_jdk
 def test_bpftrace_sees_every_firing_of_every_thread(hand_made: Process) -> None:
     (file,) = stub_files(hand_made.pid)
     probe = f"usdt:{file}:orders:placed"
@@ -131,7 +131,7 @@ def test_bpftrace_sees_every_firing_of_every_thread(hand_made: Process) -> None:
     assert f"@sum: {SUM}" in out
 
 
-@on_every_jdk
+@on_newest_jdk
 def test_each_form_of_fire_passes_its_values(hand_made: Process) -> None:
     (file,) = stub_files(hand_made.pid)
     script = ""
@@ -165,7 +165,7 @@ def form_line(form: str) -> str:
     return " ".join(map(str, [f"form_{form}", *values]))
 
 
-@on_every_jdk
+@on_newest_jdk
 def test_jcollect_sees_every_firing_of_every_thread(hand_made: Process) -> None:
     with jcollect_at(hand_made) as collector:
         ask(hand_made, "run")
@@ -179,7 +179,7 @@ def test_jcollect_sees_every_firing_of_every_thread(hand_made: Process) -> None:
     assert {event["kind"] for event in events} == {"mark"}
 
 
-@on_every_jdk
+@on_newest_jdk
 def test_values_are_narrowed_to_the_size_of_the_argument(hand_made: Process) -> None:
     with jcollect_at(hand_made) as collector:
         ask(hand_made, "narrow")
@@ -188,7 +188,7 @@ def test_values_are_narrowed_to_the_size_of_the_argument(hand_made: Process) -> 
     assert event["args"] == [*integers, 0.33333334, 1 / 3, "x"]
 
 
-@on_every_jdk
+@on_newest_jdk
 def test_strings_are_standard_utf8_and_truncated_between_characters(hand_made: Process) -> None:
     with jcollect_at(hand_made) as collector:
         ask(hand_made, "texts")
@@ -199,7 +199,7 @@ def test_strings_are_standard_utf8_and_truncated_between_characters(hand_made: P
     assert [event.get("args_cut", []) for event in events] == [[0] if text == cut else [] for text in texts]
 
 
-@on_every_jdk
+@on_newest_jdk
 def test_a_running_jcollect_finds_what_is_added(hand_made: Process) -> None:
     with jcollect_at(hand_made) as collector:
         ask(hand_made, "add")
@@ -226,7 +226,7 @@ def listens(pid: int, name: str) -> bool:
     return any(probe["name"] == name and probe["semaphore_count"] for probe in probes_of(pid))
 
 
-@on_every_jdk
+@on_newest_jdk
 def test_a_probe_added_after_the_load_is_found_and_traced(hand_made: Process) -> None:
     ask(hand_made, "add")
     _, file = stub_files(hand_made.pid)
@@ -238,7 +238,7 @@ def test_a_probe_added_after_the_load_is_found_and_traced(hand_made: Process) ->
     assert {f"@sum: {SUM}", f"@count: {CALLS}"} <= set(out)
 
 
-@on_every_jdk
+@on_newest_jdk
 def test_closing_leaves_no_mapping_and_no_file(hand_made: Process) -> None:
     (file,) = stub_files(hand_made.pid)
     with bpftrace(hand_made, f"usdt:{file}:orders:placed {{ @count = count(); }}") as tracer:
@@ -253,7 +253,7 @@ def test_closing_leaves_no_mapping_and_no_file(hand_made: Process) -> None:
     assert not Path(file).parent.exists()
 
 
-@on_every_jdk
+@on_newest_jdk
 def test_the_end_of_the_program_leaves_no_file(hand_made: Process) -> None:
     (file,) = stub_files(hand_made.pid)
     assert Path(file).exists()
@@ -263,7 +263,7 @@ def test_the_end_of_the_program_leaves_no_file(hand_made: Process) -> None:
     assert hand_made.err == []
 
 
-@on_every_jdk
+@on_newest_jdk
 def test_agent_and_binding_work_side_by_side(jdk: Jdk, programs: Path) -> None:
     require_bpf()
     with start(jdk, programs, "HandMade", probes="HandMade#fire") as target:
@@ -291,7 +291,7 @@ def test_agent_and_binding_work_side_by_side(jdk: Jdk, programs: Path) -> None:
 
 
 @pytest.mark.takes_long
-@on_every_jdk
+@on_newest_jdk
 def test_closing_during_firings_under_a_tracer_causes_an_exception_and_no_crash(
     jdk: Jdk, programs: Path
 ) -> None:
@@ -350,7 +350,7 @@ def test_denied_native_access_is_an_exception_that_names_the_fix(programs: Path)
     )
 
 
-@on_every_jdk
+@on_newest_jdk
 def test_the_example_of_the_documentation_runs(jdk: Jdk, programs: Path) -> None:
     require_bpf()
     with start(jdk, programs, "OrderDesk", "1") as desk:

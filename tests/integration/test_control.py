@@ -28,7 +28,7 @@ from java_target import (
     finish,
     jcollect,
     newest_jdk,
-    on_every_jdk,
+    on_newest_jdk,
     probes_of,
     run,
     wait_for_probes,
@@ -63,8 +63,7 @@ def refused(verb: str, pid: int, *arguments: str, **environment: str) -> str:
     return line.removeprefix("jcollect: ")
 
 
-@pytest.mark.every_jdk
-@on_every_jdk
+@on_newest_jdk
 def test_a_running_program_is_traced_exactly_and_restored(
     jdk: Jdk, targets: Path, digest_agent: Path, tmp_path: Path
 ) -> None:
@@ -92,7 +91,7 @@ def test_a_running_program_is_traced_exactly_and_restored(
         assert command("select", target.pid, ORDERS)[1:] == [f"  {ORDERS}: {ORDERS_METHODS} methods"]
 
 
-@on_every_jdk
+@on_newest_jdk
 def test_probes_appear_and_retire_with_their_selectors(jdk: Jdk, targets: Path) -> None:
     with prime_calls(jdk, targets) as target:
         command("select", target.pid, "PrimeCalls$Orders#place", "no.Such#thing")
@@ -114,7 +113,7 @@ def test_probes_appear_and_retire_with_their_selectors(jdk: Jdk, targets: Path) 
         wait_until(lambda: leftovers(target.pid) == [], "the agent to end with its last selector")
 
 
-@on_every_jdk
+@on_newest_jdk
 def test_a_gate_is_changed_while_calls_are_counted(jdk: Jdk, targets: Path) -> None:
     with prime_calls(jdk, targets, options="control=on", probes="PrimeCalls$Orders#touch") as target:
         wait_for_probes(target.pid, 3)
@@ -133,7 +132,7 @@ def test_a_gate_is_changed_while_calls_are_counted(jdk: Jdk, targets: Path) -> N
         assert message.startswith(f"PID {target.pid} rejects set: settings 'when arg0 > 1', column ")
 
 
-@on_every_jdk
+@on_newest_jdk
 def test_an_agent_started_by_javaagent_opens_its_gateway_when_loaded_again(jdk: Jdk, targets: Path) -> None:
     with prime_calls(jdk, targets, probes=ORDERS) as target:
         wait_for_probes(target.pid, ORDERS_PROBES)
@@ -183,7 +182,7 @@ with leased_selection(Process.open(int(sys.argv[1])), [sys.argv[2]]) as selected
 """
 
 
-@on_every_jdk
+@on_newest_jdk
 @pytest.mark.parametrize("end", ["in order", "killed"])
 def test_a_leased_selection_ends_with_its_holder(jdk: Jdk, targets: Path, end: str) -> None:
     with prime_calls(jdk, targets) as target:
@@ -276,7 +275,7 @@ PLACES = {
 }  # fmt: skip
 
 
-@on_every_jdk
+@on_newest_jdk
 @pytest.mark.parametrize("place", PLACES)
 def test_programs_of_other_users_and_namespaces_are_commanded(
     jdk: Jdk, shared_targets: Path, place: str
@@ -375,7 +374,7 @@ def test_the_socket_of_an_earlier_jvm_with_the_pid_is_removed(shared_targets: Pa
         ),
     ],
 )
-@on_every_jdk
+@on_newest_jdk
 def test_a_jvm_that_allows_no_agents(jdk: Jdk, targets: Path, jvm: str, reason: str) -> None:
     with prime_calls(jdk, targets, jvm) as target:
         message = refused("select", target.pid, ORDERS)

@@ -74,7 +74,6 @@ def is_dormant(pid: int) -> bool:
     return states_of(pid) == {"dormant": ORDERS_PROBES} and not rings_of(pid)
 
 
-@pytest.mark.every_jdk
 @on_every_jdk
 def test_every_call_arrives_exactly_once_with_its_values(program: Process) -> None:
     with attach(program.pid, "--lane", "direct") as collector:

@@ -33,7 +33,7 @@ from java_target import (
     finish,
     java,
     newest_jdk,
-    on_every_jdk,
+    on_newest_jdk,
     states_of,
     wait_for_probes,
 )
@@ -73,7 +73,7 @@ def sinks_of(words: GateProbe) -> int:
     return words.sinks & (SINKS_TRAP | SINKS_EVENT | SINKS_COUNT)
 
 
-@on_every_jdk
+@on_newest_jdk
 def test_leased_probes_record_and_count_every_call_without_a_trap(jdk: Jdk, targets: Path) -> None:
     with prime_calls(jdk, targets, options=OPTIONS, probes=ORDERS) as target:
         wait_for_probes(target.pid, ORDERS_PROBES)
@@ -167,7 +167,7 @@ def test_leases_end_with_a_killed_client_and_those_of_others_go_on(targets: Path
             assert descriptor(process, HISTOGRAMS) is None
 
 
-@on_every_jdk
+@on_newest_jdk
 def test_direct_semaphores_that_the_kernel_raises_do_the_same(jdk: Jdk, targets: Path) -> None:
     require_bpf()
     with prime_calls(jdk, targets, options=OPTIONS, probes=ORDERS) as target:
@@ -216,7 +216,7 @@ def test_an_agent_that_is_reset_gives_the_memory_back(targets: Path) -> None:
             target.wait_for_line(r"\{", 120)
 
 
-@on_every_jdk
+@on_newest_jdk
 def test_a_lease_and_a_tracer_in_the_kernel_lane_both_get_every_call(jdk: Jdk, targets: Path) -> None:
     require_bpf()
     with prime_calls(jdk, targets, options=OPTIONS, probes=ORDERS) as target:

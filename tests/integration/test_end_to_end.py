@@ -56,7 +56,6 @@ def prime_calls(jdk: Jdk, targets: Path) -> Iterator[Process]:
         yield target
 
 
-@pytest.mark.every_jdk
 @on_every_jdk
 def test_every_call_arrives_exactly_once_with_its_values(prime_calls: Process) -> None:
     with attach(prime_calls.pid) as collector:
@@ -272,7 +271,6 @@ def test_the_collector_ends_with_the_jvm(targets: Path) -> None:
             assert collector.wait() == 0
 
 
-@pytest.mark.every_jdk
 @on_every_jdk
 def test_a_database_runs_as_usual_with_all_its_methods_woven(jdk: Jdk, targets: Path) -> None:
     server = java(

@@ -83,7 +83,6 @@ def loaded(log: Path) -> set[str]:
     return {re.sub(r"(\$\$Lambda|/0x|LambdaForm\$).*", r"\1", name) for name in names}
 
 
-@pytest.mark.every_jdk
 @on_every_jdk
 def test_the_program_starts_in_the_same_jvm_state_as_without_the_agent(
     jdk: Jdk, targets: Path, idle_agent: Path, tmp_path: Path

@@ -17,7 +17,7 @@ from java_target import (
     finish,
     java,
     jcollect,
-    on_every_jdk,
+    on_newest_jdk,
     probes_of,
     run,
     wait_for_probes,
@@ -66,7 +66,7 @@ def marked(recording: Recording, name: str) -> list[object]:
     ]
 
 
-@on_every_jdk
+@on_newest_jdk
 def test_classes_that_are_loaded_later_are_traced_within_a_second(later: Process) -> None:
     call(later, "First", 0, 1)
     wait_for_probes(later.pid, 3)
@@ -86,7 +86,7 @@ def test_classes_that_are_loaded_later_are_traced_within_a_second(later: Process
     assert min(took.values()) < 1.0, took
 
 
-@on_every_jdk
+@on_newest_jdk
 def test_a_collector_that_waits_sees_the_first_class(later: Process) -> None:
     refused = run(JCOLLECT, "attach", later.pid)
     assert refused.returncode == 1
@@ -102,7 +102,7 @@ def test_a_collector_that_waits_sees_the_first_class(later: Process) -> None:
     assert marked(recording, "First") == list(range(MARKED, MARKED + CALLS))
 
 
-@on_every_jdk
+@on_newest_jdk
 def test_unloaded_classes_are_detached_from_and_keep_their_hit_counts(later: Process) -> None:
     # The classes are loaded one after the other, so that each has its own stub library.
     call(later, "First", 0, 1)

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from conditions import require_bpf
-from java_target import Jdk, attach, finish, java, on_every_jdk
+from java_target import Jdk, attach, finish, java, on_newest_jdk
 
 SELECTOR = "Mutated#take(it=value, first=value[0], got=value.get(5), size=((java.util.List) value).size())"
 
 
-@on_every_jdk
+@on_newest_jdk
 @pytest.mark.parametrize("seconds", [5, pytest.param(60, marks=pytest.mark.takes_long)])
 def test_no_exception_and_no_hang_reaches_the_program(jdk: Jdk, targets: Path, seconds: int) -> None:
     require_bpf()

@@ -18,7 +18,7 @@ from java_target import (
     finish,
     java,
     newest_jdk,
-    on_every_jdk,
+    on_newest_jdk,
     probes_of,
     run,
 )
@@ -50,7 +50,7 @@ def set_of(pid: int, name: str) -> dict[str, Any]:
     return found
 
 
-@on_every_jdk
+@on_newest_jdk
 def test_what_one_person_receives_does_not_depend_on_others(jdk: Jdk, targets: Path, tmp_path: Path) -> None:
     with prime_calls(jdk, targets) as target:
         first = attach(target.pid, *(f"--select={selector}" for selector in FEW))
@@ -95,7 +95,7 @@ def states(target: Process) -> list[str]:
     return [each["state"] for each in probes_of(target.pid) if each["state"] != "retired"]
 
 
-@on_every_jdk
+@on_newest_jdk
 def test_in_classes_that_are_loaded_later_each_gets_the_probes_of_their_own_selection(
     jdk: Jdk, targets: Path, tmp_path: Path
 ) -> None:

@@ -47,7 +47,6 @@ def states_are(target: Process, state: str) -> Callable[[], bool]:
     return lambda: {probe["state"] for probe in probes_of(target.pid)} == {state}
 
 
-@pytest.mark.every_jdk
 @on_every_jdk
 def test_reflection_on_traced_classes_is_unchanged(jdk: Jdk, reflected: Path) -> None:
     # The rejected classes, and the bug that is the reason.

@@ -23,7 +23,7 @@ from java_target import (
     finish,
     java,
     newest_jdk,
-    on_every_jdk,
+    on_newest_jdk,
     probes_of,
     run,
     states_of,
@@ -78,7 +78,7 @@ def untraceable(target: Process) -> dict[str, str]:
 # ---- class loaders ----
 
 
-@on_every_jdk
+@on_newest_jdk
 def test_each_class_loaders_copy_has_probes_of_its_own(jdk: Jdk, targets: Path) -> None:
     options = {"probes": f"{PARCELS}.Counter#applyAsInt", "options": f"max-methods={len(LOADERS)}"}
     with java(jdk, "-cp", targets, "Loaders", **options) as target:
@@ -112,7 +112,7 @@ def test_each_class_loaders_copy_has_probes_of_its_own(jdk: Jdk, targets: Path) 
         assert target.err == []
 
 
-@on_every_jdk
+@on_newest_jdk
 def test_classes_that_were_loaded_before_the_agent_have_probes(
     jdk: Jdk, targets: Path, tmp_path: Path
 ) -> None:
@@ -129,7 +129,7 @@ def test_classes_that_were_loaded_before_the_agent_have_probes(
 # ---- no side effects on the program ----
 
 
-@on_every_jdk
+@on_newest_jdk
 def test_selecting_loads_no_class_and_arming_initializes_none(
     jdk: Jdk, targets: Path, tmp_path: Path
 ) -> None:
@@ -240,7 +240,7 @@ def test_a_supertype_matches_in_any_loader_at_any_time(targets: Path) -> None:
 # ---- values ----
 
 
-@on_every_jdk
+@on_newest_jdk
 def test_objects_are_captured_as_values_and_no_method_of_the_program_runs(jdk: Jdk, targets: Path) -> None:
     selectors = [
         "Values#show",
@@ -287,7 +287,7 @@ def test_objects_are_captured_as_values_and_no_method_of_the_program_runs(jdk: J
 # ---- the JDK's own classes ----
 
 
-@on_every_jdk
+@on_newest_jdk
 def test_classes_of_the_jdk_are_traced_where_their_package_is_written_out(jdk: Jdk, targets: Path) -> None:
     with java(
         jdk, "-cp", targets, "JdkWork", probes="java.util.ArrayList#add(Object)(by=thread.name)"
@@ -313,7 +313,7 @@ def test_wildcards_select_no_classes_of_the_jdk(targets: Path) -> None:
         assert all(name.startswith("JdkWork$$Lambda") for name in listed)
 
 
-@on_every_jdk
+@on_newest_jdk
 def test_classes_that_weaving_needs_are_listed_and_never_traced(jdk: Jdk, targets: Path) -> None:
     selectors = "java.lang.String#length;java.lang.Thread#*;java.lang.invoke.**#*;java.util.BitSet#set"
     with java(jdk, "-cp", targets, "JdkWork", probes=selectors) as target:
@@ -331,7 +331,7 @@ def test_classes_that_weaving_needs_are_listed_and_never_traced(jdk: Jdk, target
 
 
 @pytest.mark.takes_long
-@on_every_jdk
+@on_newest_jdk
 def test_a_program_runs_as_usual_with_the_libraries_it_uses_woven(
     jdk: Jdk, targets: Path, digest_agent: Path, tmp_path: Path
 ) -> None:
@@ -374,7 +374,7 @@ def test_a_program_runs_as_usual_with_the_libraries_it_uses_woven(
 # ---- what cannot be traced ----
 
 
-@on_every_jdk
+@on_newest_jdk
 def test_selected_untraceable_methods_are_listed_with_the_reason(jdk: Jdk, targets: Path) -> None:
     with java(jdk, "-cp", targets, f"{PARCELS}.Parcels", "hidden", probes=f"{PARCELS}.**#*") as target:
         target.wait_for_line("ready")
@@ -529,7 +529,7 @@ def test_a_path_that_does_not_resolve_affects_only_the_probes_of_its_method(targ
 READER = "com.acme.misfits.Reader"
 
 
-@on_every_jdk
+@on_newest_jdk
 def test_a_private_field_is_not_read_if_the_class_differs_from_its_file(
     jdk: Jdk, targets: Path, tmp_path: Path
 ) -> None:
@@ -575,7 +575,7 @@ def depot(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return modules, program
 
 
-@on_every_jdk
+@on_newest_jdk
 def test_private_values_of_a_module_are_absent_or_captured_without_opening_the_module(
     jdk: Jdk, depot: tuple[Path, Path]
 ) -> None:

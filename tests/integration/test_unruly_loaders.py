@@ -20,7 +20,7 @@ from java_target import (
     finish,
     java,
     jcollect,
-    on_every_jdk,
+    on_newest_jdk,
     probes_of,
     run,
     wait_for_probes,
@@ -83,7 +83,7 @@ def each(kinds: Sequence[str] | set[str]) -> Counter[str]:
     return Counter(dict.fromkeys(kinds, CALLS))
 
 
-@on_every_jdk
+@on_newest_jdk
 def test_a_loader_that_does_not_answer_affects_only_its_own_classes(jdk: Jdk, targets: Path) -> None:
     with unruly(jdk, targets, "Unruly$*#applyAsInt") as target:
         wait_for_probes(target.pid, PROBES * len(REFUSED | ANSWERING | {LINKING, "LinkLocked"}))
@@ -114,7 +114,7 @@ def test_a_loader_that_does_not_answer_affects_only_its_own_classes(jdk: Jdk, ta
         wait_until(lambda: all_states(target) == {"dormant"}, "everything to be dormant")
 
 
-@on_every_jdk
+@on_newest_jdk
 def test_a_lock_that_a_loader_needs_may_be_held(jdk: Jdk, targets: Path) -> None:
     with unruly(jdk, targets, "Unruly$Aside#applyAsInt;Unruly$Locked#applyAsInt") as target:
         wait_for_probes(target.pid, 2 * PROBES)
@@ -135,7 +135,7 @@ def test_a_lock_that_a_loader_needs_may_be_held(jdk: Jdk, targets: Path) -> None
         assert returned(collector) == Counter(Aside=2 * CALLS, Locked=CALLS)
 
 
-@on_every_jdk
+@on_newest_jdk
 def test_classes_of_a_loader_that_is_merely_late_are_armed_when_it_answers(jdk: Jdk, targets: Path) -> None:
     with unruly(jdk, targets, "Unruly$Late#applyAsInt") as target:
         target.send("late")
@@ -156,7 +156,7 @@ def test_classes_of_a_loader_that_is_merely_late_are_armed_when_it_answers(jdk: 
         assert target.err == []
 
 
-@on_every_jdk
+@on_newest_jdk
 def test_a_class_is_linked_only_by_the_program(jdk: Jdk, targets: Path) -> None:
     # Linking takes a lock of the class, and then the loader's: the opposite order of the program's.
     with unruly(jdk, targets, "Unruly$LinkLocked#applyAsInt") as target:
@@ -184,7 +184,7 @@ def test_a_class_is_linked_only_by_the_program(jdk: Jdk, targets: Path) -> None:
         wait_until(lambda: states(target).get(LINKING) == {"dormant"}, "its probes")
 
 
-@on_every_jdk
+@on_newest_jdk
 def test_a_class_file_that_a_loader_does_not_return_affects_only_the_captures_of_its_class(
     jdk: Jdk, targets: Path
 ) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from conditions import require_bpf
-from java_target import Jdk, attach, java, on_every_jdk, wait_for_probes
+from java_target import Jdk, attach, java, on_newest_jdk, wait_for_probes
 from recording import Event, Recording
 
 SELECTORS = [
@@ -75,7 +75,7 @@ def assert_described_by_what_fires_nothing(events: Sequence[Event]) -> None:
     assert {event.values for event in entries} == {("mirror36", 0)}
 
 
-@on_every_jdk
+@on_newest_jdk
 def test_calls_in_unusual_situations_are_counted_exactly_and_their_results_are_unchanged(
     jdk: Jdk, targets: Path
 ) -> None:

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 from conditions import wait_until
 from java_target import ROOT, Jdk, compile_reflected, java, on_every_jdk
 from jvm_bugs import ANNOTATED_RECORD, PARAMETER_NAMES, has_bug
 from second_agent import agent_jar
 
 
-@pytest.mark.every_jdk
 @on_every_jdk
 def test_a_retransformation_loses_only_what_it_is_known_to_lose_on_this_release(
     jdk: Jdk, tmp_path: Path
