@@ -18,7 +18,7 @@ import pytest
 
 import jcollect.session.session as session_module
 from conditions import require_bpf, wait_until
-from java_target import JCOLLECT, attach, finish, run
+from java_target import JCOLLECT, Process, attach, finish, run
 from jcollect.errors import JcollectError
 from jcollect.hub.items import EncodedEvents
 from jcollect.probes.faults import Faults
@@ -212,6 +212,21 @@ def test_marks_are_listed_and_attached_to_from_the_command_line(program: Program
     refused = run(JCOLLECT, "attach", program.pid, "--jvm", "gc")
     assert refused.returncode == 1
     assert f"cannot trace the JVM of PID {program.pid}: it is no JVM" in refused.stderr
+
+
+def test_the_functions_of_an_interpreter_are_traced_by_name(tmp_path: Path) -> None:
+    """Debian's python3 has probes of its own."""
+    require_bpf()
+    script = tmp_path / "called.py"
+    script.write_text("def placed(n):\n    return n\nwhile input():\n    for n in range(7): placed(n)\n")
+    with Process(["/usr/bin/python3", "-u", str(script)]) as target:
+        wait_until(lambda: "libc" in Path(f"/proc/{target.pid}/maps").read_text(), "python to start")
+        with attach(target.pid, "--usdt", "python:function__return", "-o", "json") as collector:
+            target.send("go")
+            wait_until(lambda: sum('"placed"' in line for line in collector.out) == 7, "its calls")
+            finish(collector)
+        events = [json.loads(line)["args"] for line in collector.out if '"placed"' in line]
+    assert events == [[str(script), "placed", 2]] * 7
 
 
 def test_a_session_traces_describes_and_counts_them(program: Program) -> None:

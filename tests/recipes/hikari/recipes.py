@@ -52,6 +52,13 @@ def check_split(run: Run) -> None:
     assert len(split) > 30
 
 
+def check_slowest(run: Run) -> None:
+    final = run.lines[next(i for i, line in enumerate(run.lines) if line.startswith("the 2 slowest calls")) :]
+    assert final[0] == f"the 2 slowest calls of {run.figures['executions']}:"
+    assert sum(bool(re.match(r"[12]\. ", line)) for line in final) == 2
+    assert any(" at Bank" in line for line in final)
+
+
 def check_update_tree(run: Run) -> None:
     (root,) = [line for line in run.lines if "JdbcPreparedStatement#executeUpdate" in line]
     calls = re.search(r"\b([\d,]+)\b", root)
@@ -153,6 +160,15 @@ PROGRAM = Program(
             "for one (run queue), or blocked (off CPU). Nothing stands there if the kernel did not report it. The number of "
             "events equals that of the statements.",
             check=check_split,
+        ),
+        Recipe(
+            question="Which statements take longest, and why?",
+            commands=("sudo jcollect slow PID -n 2 --select 'org.h2.jdbc.JdbcPreparedStatement#executeUpdate()'",),
+            load="transfers 41",
+            shows=(("^armed", "^the 2 slowest", "^1\\. ", "of ", " at org.h2.jdbc", "^detached"),),
+            reading="The two slowest of all statements, with the time that the thread computed or waited, and the stack: which "
+            "code has executed them. The number of calls is that of the statements.",
+            check=check_slowest,
         ),
         Recipe(
             question="Which layers of the database does an update go through?",

@@ -61,6 +61,20 @@ def check_tree(run: Run) -> None:
     assert not any("shop.Shop#order" in line for line in run.lines)
 
 
+def check_callers(run: Run) -> None:
+    folded = [line for line in run.output[1] if re.search(r";shop\.Shop\.order \d+$", line)]
+    assert sum(int(line.split()[-1]) for line in folded) == 20 * run.figures["reports"] == 60
+
+
+def check_difference(run: Run) -> None:
+    compared = run.output[1]
+    calls = sum(to_number(match[1]) for line in compared[:2] if (match := re.search(r"([\d,]+) calls", line)))
+    assert calls == run.figures["requestCount"] == 21 * 11
+    report = compared[next(i for i, line in enumerate(compared) if "shop.Shop#report" in line) :]
+    median = next(line for line in report if re.match(r" +median ", line))
+    assert all(110 < float(value) < 200 for value in re.findall(r"([\d.]+)ms", median)[:2]), median
+
+
 def check_exception_counts(run: Run) -> None:
     rows = [line for line in run.lines if "card N was declined" in line]
     (row,) = [line for line in rows if re.match(r" *\d+ ", line)]
@@ -128,6 +142,31 @@ PROGRAM = Program(
             reading="Each request is a tree of the selected methods. The asterisks lead down the slowest path, to the method "
             "with the time in SELF. Requests that take less than 50 ms are left out.",
             check=check_tree,
+        ),
+        Recipe(
+            question="Who calls a method, as a flame graph?",
+            commands=(
+                "sudo jcollect flame PID --weight count -o orders.folded --select 'shop.Shop#order'",
+                "cat orders.folded",
+            ),
+            load="reports 3",
+            shows=(("^armed", "^wrote", "^detached"), ("shop.Shop.order [0-9]",)),
+            reading="`flame` captures the stack of each call, and describes each different one once. `-o orders.html` writes a "
+            "page for the browser instead; without `--weight count`, the width of a frame is the time of its calls. The "
+            "counts of the folded stacks add up to the number of requests.",
+            check=check_callers,
+        ),
+        Recipe(
+            question="What has changed between two times?",
+            commands=(
+                "sudo jcollect record PID -w calls.jprec --select '@org.springframework.web.bind.annotation.GetMapping'",
+                "jcollect diff calls.jprec@..+600ms calls.jprec@+600ms..",
+            ),
+            load="reports 11",
+            shows=(("^armed", "^recorded"), ("^A: ", "^B: ", "shop.Shop#report", "mean", "median")),
+            reading="`diff` compares two recordings, or two parts of one, method by method. It says how certain each change is: "
+            "here, the reports need as long as before, and the intervals contain 0.",
+            check=check_difference,
         ),
         Recipe(
             question="Which exceptions are thrown how often, and where?",
