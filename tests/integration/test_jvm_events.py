@@ -32,11 +32,12 @@ def monitor_flag(jdk: Jdk) -> str:
 def test_pauses_last_as_long_as_the_jvm_logs(jdk: Jdk, targets: Path, tmp_path: Path) -> None:
     log = tmp_path / "safepoints.log"
     flags = ["-XX:+UseG1GC", "-Xmx200m", f"-Xlog:safepoint:file={log}", monitor_flag(jdk)]
-    with java(jdk, "-cp", targets, "Pausing", jvm=flags) as target:
+    # The methods of an agent are not attached to.
+    with java(jdk, "-cp", targets, "Pausing", probes="Pausing#*", jvm=flags) as target:
         target.wait_for_line("ready")
         events = "gc,safepoint,compile,monitor,thread"
         with command("jvm", target.pid, "--json", "--events", events) as printer:
-            printer.wait_for_line("armed ")
+            assert re.match(r"armed \d+ USDT probes in ", printer.wait_for_line("armed "))
             target.send("")
             target.wait_for_line("done")
             last = finish(printer)

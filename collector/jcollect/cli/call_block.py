@@ -88,7 +88,7 @@ def explanation_lines(found: Explanation, duration: int) -> Iterator[str]:
         worth.sort(key=lambda each: -each[1])
         yield f"of {total}, " + ", ".join(f"{duration_text(nanos)} {name}" for name, nanos in worth)
     elif not known:
-        yield f"of {total}, the time on a CPU is not known"
+        yield f"of {total}, the time on a CPU is not known (docs/explain.md: unknown calls)"
     counted = (
         ("voluntary switch", found.voluntary_switches),
         ("involuntary switch", found.involuntary_switches),
@@ -136,6 +136,8 @@ def call_json(event: Event) -> dict[str, Any]:
     }
     if event.explanation is not None:
         known = {name: value for name, value in asdict(event.explanation).items() if value is not None}
+        if "top_syscall" not in known:
+            known.pop("top_syscall_nanos", None)
         found["explain"] = {name.replace("_nanos", "_ns"): value for name, value in known.items()}
     return found
 

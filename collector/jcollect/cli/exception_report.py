@@ -168,6 +168,8 @@ class ExceptionReport:
                 lines.append(f"{'':>11}passed through {_methods(group.passed)}")
             frames = stack_of(group.sample)
             lines += (f"{'':>13}at {printable(frame)}" for frame in frames[:_MOST_FRAMES])
+            if len(frames) > _MOST_FRAMES:
+                lines.append(f"{'':>13}…")
         left = groups[self._options.rows :]
         if left:
             count = sum(group.count for group in left)

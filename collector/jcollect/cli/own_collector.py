@@ -53,6 +53,7 @@ def run_own_collector(
                 jvm=jvm,
                 usdt=usdt,
                 pauses="pauses" in explain,
+                only_marks=not selectors,
             ),
             settings=SessionSettings(
                 max_events=max_events,

@@ -59,8 +59,8 @@ def _nanos(text: str, first: int, interval: RecordedInterval) -> int:
         if hours < 24 and minutes < 60 and seconds < 60:
             nanos = ((hours * 60 + minutes) * 60 + seconds) * 1_000_000_000
             at = first - first % _DAY + nanos + round(float(of_day[4] or 0) * 1e9)
-            # A recording that began before midnight: the time is of the next day.
-            return at if at >= first - 60_000_000_000 or not first else at + _DAY
+            # A recording that began late in the evening: a time in the morning is of the next day.
+            return at + _DAY if first and first - at > _DAY // 2 else at
     try:
         date = datetime.datetime.fromisoformat(text)
     except ValueError:

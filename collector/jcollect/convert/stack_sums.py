@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from jcollect.convert.self_times import SelfTimes
 from jcollect.hub.items import EncodedEvents, Events, Item, Schema, Stacks
 from jcollect.probes.description import Described
 from jcollect.probes.probe import ENTRY
 from jcollect.recordings.reader import RecordedItem
-from jcollect.sources.columns import Batch, Columns
+from jcollect.sources.columns import U64, Batch, Columns
 from jcollect.sources.stacks import StackTable, stack_indices
 from jcollect.view.formats import location_text
 from jcollect.view.stack_text import method_of
@@ -23,7 +24,7 @@ NO_STACK, MORE = "[no stack]", "[more frames]"
 
 @dataclass
 class Sum:
-    """Calls of one stack, and their time in ns."""
+    """Calls of one stack, and their own time in ns."""
 
     calls: int = 0
     nanos: int = 0
@@ -40,7 +41,8 @@ class StackSums:
     """Sums of a stream or a recording. `sums` are by stack: the names of its frames, the outermost first.
 
     Entry events count for nothing: their calls end with another event, which has the duration. Of a probe
-    with several stacks, the first counts.
+    with several stacks, the first counts. The time of a call does not include that of the calls below it
+    whose stacks are captured as well.
     """
 
     def __init__(self, with_lines: bool = False) -> None:
@@ -54,6 +56,7 @@ class StackSums:
         self.calls = self.without_stack = self.left_out = 0
         self.first = self.last = 0
         self.has_probes = False
+        self._self_times = SelfTimes()
 
     @property
     def has_stacks(self) -> bool:
@@ -86,6 +89,7 @@ class StackSums:
             return
         counts = self._value_counts[columns.probe]
         starts = np.cumsum(counts) - counts
+        own = self._own_times(columns)
         for number in np.unique(columns.probe).tolist():
             probe = self._probes.get(number)
             if probe is None:
@@ -93,10 +97,11 @@ class StackSums:
             events = np.flatnonzero(columns.probe == number)
             words = columns.values[starts[events] + probe.stack]
             nanos = columns.duration_nanos[events] if len(columns.duration_nanos) else events * 0
+            selves = own[events] if len(columns.duration_nanos) else nanos
             ids, places, calls = np.unique(words, return_inverse=True, return_counts=True)
             # Exact: a double would round sums of more than 104 days.
             time = np.zeros(len(ids), np.uint64)
-            np.add.at(time, places, nanos.astype(np.uint64))
+            np.add.at(time, places, selves.astype(np.uint64))
             for stack, many, took in zip(ids.tolist(), calls.tolist(), time.tolist(), strict=True):
                 self._count(probe, stack, many, took)
             ends = columns.time_unix_nanos[events]
@@ -104,6 +109,17 @@ class StackSums:
                 self.last = max(self.last, int(ends.max()))
                 begin = int((ends - nanos.astype(np.uint64)).min())
                 self.first = min(self.first or begin, begin)
+
+    def _own_times(self, columns: Columns) -> U64:
+        """Returns the time of each call without that of the calls below it whose stacks are captured."""
+        own = np.zeros(len(columns), np.uint64)
+        if not len(columns.duration_nanos):
+            return own
+        events = np.flatnonzero(np.isin(columns.probe, list(self._probes)))
+        if len(events):
+            pids = [self._probes[number].pid for number in columns.probe[events].tolist()]
+            own[events] = self._self_times.of(columns, events, pids)
+        return own
 
     def _count(self, probe: _Probe, number: int, calls: int, nanos: int) -> None:
         self.calls += calls

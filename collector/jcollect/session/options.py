@@ -26,7 +26,8 @@ class TargetOptions:
     that has no matching probes yet. `limits` are asked for with `selectors`. With `held`, the programs
     have not begun, nor loaded their classes, when the selectors are selected. `jvm` are kinds of JVM_EVENTS
     (session/marks_of_jvm.py), and `usdt` globs of "provider:name"; these probes are wanted whatever `globs`
-    say. With `pauses`, those of the JVM's pauses as well, where there are any."""
+    say. With `pauses`, those of the JVM's pauses as well, where there are any. With `only_marks` no other
+    ones are."""
 
     pids: Sequence[int]
     names: Sequence[str] = ()
@@ -40,6 +41,7 @@ class TargetOptions:
     jvm: Sequence[str] = ()
     usdt: Sequence[str] = ()
     pauses: bool = False
+    only_marks: bool = False
 
     @property
     def has_marks(self) -> bool:

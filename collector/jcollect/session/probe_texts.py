@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from jcollect.console import plural
 from jcollect.limits import MAX_SHOWN_NAME
-from jcollect.probes.probe import Probe
+from jcollect.probes.probe import Probe, is_mark
 from jcollect.shortened import shortened
 
 _NAMED = 3  # Maximum number of probes that a warning names.
@@ -14,8 +14,14 @@ _NAMED = 3  # Maximum number of probes that a warning names.
 
 def armed_text(probes: Sequence[Probe], more: str = "") -> str:
     """Returns a text about newly armed probes. `more` precedes the noun."""
-    methods = plural(len({probe.method_key for probe in probes}), "method")
-    return f"armed {plural(len(probes), f'{more}probe')} of {methods}"
+    of_methods = [probe for probe in probes if not is_mark(probe)]
+    marks = len(probes) - len(of_methods)
+    methods = plural(len({probe.method_key for probe in of_methods}), "method")
+    if not marks:
+        return f"armed {plural(len(probes), f'{more}probe')} of {methods}"
+    if not of_methods:
+        return f"armed {plural(marks, f'{more}USDT probe')}"
+    return f"armed {plural(len(of_methods), f'{more}probe')} of {methods}, and {plural(marks, 'USDT probe')}"
 
 
 def names_of(probes: Sequence[Probe]) -> str:

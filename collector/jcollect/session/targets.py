@@ -231,6 +231,8 @@ class Targets:
             with contextlib.ExitStack() as lease:
                 selection = self._select(process, lease) if may_select else None
                 wanted = self._matches if selection is None else self._wanted(selection)
+                if self.options.only_marks:
+                    wanted = _nothing
                 found = self._scan_given(process) if is_given else scan(process, self.lines.about(process))
                 marks = self._marks(process)
                 return Candidate(found, name, wanted, lease.pop_all(), selection, self.options.globs, marks)
@@ -289,3 +291,7 @@ class Targets:
         for remark in selected.remarks_if_held if options.held else selected.remarks:
             self.lines.warn(process, f"{f'PID {process.pid}: ' if self._names_processes else ''}{remark}")
         return lease
+
+
+def _nothing(probe: Probe) -> bool:
+    return False

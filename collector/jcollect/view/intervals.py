@@ -1,10 +1,10 @@
 """Confidence intervals of changes between two samples, as ratios: by known methods, without randomness.
 
-| of | method | |---|---| | means | the log of their ratio, with its standard error by the delta method and
-Welch's degrees of freedom | | quantiles | each from order statistics (exact, from the binomial
-distribution), joined on the log scale by MOVER | | rates | as means, of the calls in equal slices of time;
-at least the variance that independent calls have | | shares | Newcombe's: Wilson's intervals of both,
-joined by MOVER |
+- Means: the log of their ratio, with its standard error by the delta method and Welch's degrees of freedom.
+- Quantiles: each from order statistics (exact, from the binomial distribution), joined on the log scale by
+  MOVER.
+- Rates: as means, of the calls in equal slices of time; at least the variance that independent calls have.
+- Shares: Newcombe's: Wilson's intervals of both, joined by MOVER.
 
 MOVER (method of variance estimates recovery) takes the distance from each estimate to the end of its own
 interval as its error in that direction, and adds the squares (Zou and Donner, 2008). Samples count as

@@ -163,7 +163,9 @@ PROGRAM = Program(
         ),
         Recipe(
             question="Which statements take longest, and why?",
-            commands=("sudo jcollect slow PID -n 2 --select 'org.h2.jdbc.JdbcPreparedStatement#executeUpdate()'",),
+            commands=(
+                "sudo jcollect slow PID -n 2 --select 'org.h2.jdbc.JdbcPreparedStatement#executeUpdate()'",
+            ),
             load="transfers 41",
             shows=(("^armed", "^the 2 slowest", "^1\\. ", "of ", " at org.h2.jdbc", "^detached"),),
             reading="The two slowest of all statements, with the time that the thread computed or waited, and the stack: which "

@@ -37,6 +37,9 @@ abstract class Injection {
   /** True if the injection needs {@link Construction}. */
   final boolean needsConstruction;
 
+  /** The line of a stack that is taken before the body; 0 if none is, or it is not known. */
+  final int firstLine;
+
   private final EnumSet<ProbeKind> kinds;
 
   Injection(TracedClass traced, TracedMethod method, EnumSet<ProbeKind> kinds, MethodShape shape) {
@@ -45,6 +48,7 @@ abstract class Injection {
     this.kinds = kinds;
     this.locals = new AddedLocals(shape.maxLocals);
     this.start = locals.add(Opcodes.LONG);
+    this.firstLine = method.captures.hasStack() ? shape.firstLine : 0;
     boolean turns = isConstructor() && !shape.isStraight();
     boolean isWanted = needsReceiverAtEnd() || turns && fires(ProbeKind.THROW);
     this.receiver = isWanted && !shape.keepsReceiver() ? locals.addReceiver() : -1;

@@ -20,8 +20,12 @@ final class MethodShape {
   private boolean isStraight = true;
   private boolean keepsReceiver = true;
 
-  private MethodShape(int maxLocals) {
+  /** Line number of the first instruction; 0 if the class file has none. */
+  final int firstLine;
+
+  private MethodShape(int maxLocals, int firstLine) {
     this.maxLocals = maxLocals;
+    this.firstLine = firstLine;
   }
 
   /** Returns the shapes of a class's methods with code, by name and descriptor. */
@@ -71,7 +75,8 @@ final class MethodShape {
       String signature = reader.readUTF8(at + 2, buffer) + reader.readUTF8(at + 4, buffer);
       int code = findCode(reader, at + 6, buffer);
       if (code != 0) {
-        shapes.put(signature, new MethodShape(reader.readUnsignedShort(code + 8)));
+        int line = readFirstLine(reader, code, buffer);
+        shapes.put(signature, new MethodShape(reader.readUnsignedShort(code + 8), line));
       }
       at = skipAttributes(reader, at + 6);
     }
@@ -84,6 +89,25 @@ final class MethodShape {
     for (int left = reader.readUnsignedShort(table); left > 0; left--) {
       if (reader.readUTF8(at, buffer).equals("Code")) {
         return at;
+      }
+      at += 6 + reader.readInt(at + 2);
+    }
+    return 0;
+  }
+
+  /** Reads the entry of a LineNumberTable for the first instruction (JVMS 4.7.12). */
+  private static int readFirstLine(ClassReader reader, int code, char[] buffer) {
+    int at = code + 14 + reader.readInt(code + 10);
+    at += 2 + 8 * reader.readUnsignedShort(at);
+    int attributes = reader.readUnsignedShort(at);
+    at += 2;
+    for (int i = 0; i < attributes; i++) {
+      if (reader.readUTF8(at, buffer).equals("LineNumberTable")) {
+        for (int entry = 0; entry < reader.readUnsignedShort(at + 6); entry++) {
+          if (reader.readUnsignedShort(at + 8 + 4 * entry) == 0) {
+            return reader.readUnsignedShort(at + 10 + 4 * entry);
+          }
+        }
       }
       at += 6 + reader.readInt(at + 2);
     }

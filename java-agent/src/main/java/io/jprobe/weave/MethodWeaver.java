@@ -62,6 +62,12 @@ final class MethodWeaver extends MethodVisitor {
   @Override
   public void visitCode() {
     super.visitCode();
+    if (injection.firstLine > 0) {
+      // A stack that is taken before the body has the line of its first instruction.
+      Label begin = new Label();
+      mv.visitLabel(begin);
+      mv.visitLineNumber(injection.firstLine, begin);
+    }
     if (injection.receiver >= 0) {
       // The verifier marks it as initialized together with the first variable.
       mv.visitVarInsn(Opcodes.ALOAD, 0);
