@@ -180,7 +180,7 @@ def _of_batches(history: ThreadHistory, last: int) -> dict[str, Any]:
             found[name] = times
             print(f"explaining: {statistics.median(times):.0f} {name}", flush=True)
         counts = explainer.counts()
-        # What cannot be explained costs less. A few threads have no CPU when their call begins.
+        # Calls that cannot be explained cost less. A few threads have no CPU when their call begins.
         assert counts.explained > 0.9 * (counts.explained + counts.unknown), counts
     finally:
         explainer.close()

@@ -19,7 +19,7 @@ from programs import BUILD, Measurements, in_turn
 DEPTHS = (10, 50, 150)
 WARM_LINES = 8
 MEASURED_LINES = 6
-# What a return probe passes: a number, and the stack as well.
+# The values of a return probe: a number, and the stack as well.
 _ENDS = "when duration >= 0ns"
 NUMBER, STACK = f"StackDepth#work(arg0) {_ENDS}", f"StackDepth#work(arg0, stack) {_ENDS}"
 FEW = f"StackDepth#work(arg0, stack(16)) {_ENDS}"

@@ -34,7 +34,7 @@ unsigned short orders_placed_semaphore __attribute__((section(".probes"), visibi
 
 int main(void)
 {
-	/* What the probe "every" reads: memory, and the registers that have no constraint. */
+	/* Memory that the probe "every" reads. */
 	static unsigned long array[] = {0xfffffffe, 0x1122334455667788, 3, 4};
 	static char text[512];
 	unsigned count;

@@ -21,7 +21,7 @@ public final class Mounts {
 
   private Mounts() {}
 
-  /** What one call has done, in ns. */
+  /** The times of one call, in ns. */
   private static final class Truth {
     long onCpu;
     long runQueue;

@@ -74,7 +74,7 @@ static unsigned explain_some(const struct threads *threads, uint64_t now)
 	jprobe_explain_calls(threads, &calls);
 	for (int i = 0; i < CALLS; i++) {
 		found += (unsigned)__builtin_popcount(known[i]);
-		/* What is known adds up. */
+		/* Known parts add up. */
 		if (known[i] & CALL_PART_CPU && known[i] & CALL_PART_UNMOUNTED &&
 		    on[i] + queued[i] + off[i] + unmounted[i] != duration[i])
 			abort();

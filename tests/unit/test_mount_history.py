@@ -171,7 +171,7 @@ def test_a_carrier_that_waits_is_off_the_cpu_and_not_unmounted() -> None:
     program.put(BEGIN + 2_000_000, 11, THREAD_KIND_WOKEN)
     program.put(BEGIN + 2_300_000, 11, THREAD_KIND_RUNNING)
     program.put(BEGIN + 3_000_000, 11, THREAD_KIND_UNMOUNTED, 1)
-    # What its carrier does in the meantime is not the thread's.
+    # The carrier's work in the meantime is not the thread's.
     program.put(BEGIN + 4_000_000, 11, THREAD_KIND_BLOCKED)
     program.put(BEGIN + 5_000_000, 12, THREAD_KIND_MOUNTED, 1)
     for record in program.records:

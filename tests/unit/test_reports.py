@@ -1,4 +1,4 @@
-"""What tree, slow, exceptions and diff print of a recording, as commands."""
+"""The output of tree, slow, exceptions and diff for a recording, as commands."""
 
 from __future__ import annotations
 

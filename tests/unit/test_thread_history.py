@@ -40,7 +40,7 @@ FUTEX, READ = 202, 0
 
 @dataclass
 class Thread:
-    """What one thread does: spans of time by state, and what happened when."""
+    """The history of one thread: spans of time by state, and events with their times."""
 
     tid: int
     spans: list[tuple[int, int, str]] = field(default_factory=list)

@@ -22,7 +22,9 @@ _NANOS = 1_000_000_000
 # Below this part of a call, a part of its time is not worth a word.
 _LEAST_SHARE = 0.005
 # Frames of a block; JSON has all.
-_MOST_FRAMES = 32
+MOST_FRAMES = 32
+# The same of a call that is printed as it comes.
+LIVE_FRAMES = 8
 
 
 def method_of(event: Event) -> str:
@@ -46,7 +48,7 @@ def began_at(event: Event) -> int:
     return event.start_unix_nanos or max(event.time_unix_nanos - event.duration_nanos, 0)
 
 
-def block_lines(event: Event, rank: str = "") -> Iterator[str]:
+def block_lines(event: Event, rank: str = "", frames_shown: int = MOST_FRAMES) -> Iterator[str]:
     """Yields the lines of a block."""
     thread = f"thread {event.thread}" if event.thread else f"kernel thread {event.tid}"
     began = time_text(began_at(event))
@@ -64,10 +66,10 @@ def block_lines(event: Event, rank: str = "") -> Iterator[str]:
         for line in explanation_lines(event.explanation, event.duration_nanos):
             yield f"{_INDENT}{line}"
     frames = stack_of(event)
-    for frame in frames[:_MOST_FRAMES]:
+    for frame in frames[:frames_shown]:
         yield f"{_INDENT}  at {printable(frame)}"
-    if len(frames) > _MOST_FRAMES:
-        yield f"{_INDENT}  … {plural(len(frames) - _MOST_FRAMES, 'frame')} more"
+    if len(frames) > frames_shown:
+        yield f"{_INDENT}  … {plural(len(frames) - frames_shown, 'frame')} more"
 
 
 def explanation_lines(found: Explanation, duration: int) -> Iterator[str]:

@@ -61,7 +61,7 @@ class JvmEvents:
 
     def __init__(self) -> None:
         self._open: dict[tuple[str, int, int], Event] = {}
-        # What is known of the current safepoint and collection, by PID.
+        # The operation of the current safepoint, and the collector, by PID.
         self._operation: dict[int, str] = {}
         self._manager: dict[int, str] = {}
         self.unpaired = 0

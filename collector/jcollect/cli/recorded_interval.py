@@ -30,6 +30,9 @@ class RecordedInterval:
         first event. Raises InvalidCommandError."""
         begin = _nanos(self.begin, first, self) if self.begin else 0
         end = _nanos(self.end, first, self) if self.end else _FOREVER
+        if end <= begin and _TIME_OF_DAY.fullmatch(self.end):
+            # Past midnight.
+            end += _DAY
         if end <= begin:
             raise InvalidCommandError(f"cannot read {self}: its end is not after its begin")
         return begin, end

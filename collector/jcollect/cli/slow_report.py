@@ -9,7 +9,7 @@ from itertools import count
 
 import numpy as np
 
-from jcollect.cli.call_block import block_lines, call_json
+from jcollect.cli.call_block import LIVE_FRAMES, MOST_FRAMES, block_lines, call_json
 from jcollect.cli.event_picker import EventPicker
 from jcollect.cli.report import Lines
 from jcollect.console import Stdout, plural, status, warn
@@ -113,7 +113,8 @@ class SlowReport:
         if self._options.as_json:
             self._lines.write_json([({"rank": rank} if rank else {}) | call_json(event)])
         else:
-            self._lines.write([*block_lines(event, f"{rank}. " if rank else ""), ""])
+            shown = MOST_FRAMES if rank else LIVE_FRAMES
+            self._lines.write([*block_lines(event, f"{rank}. " if rank else "", shown), ""])
 
     def finish(self) -> None:
         slowest = sorted(self._slowest, key=lambda each: (-each[0], each[1]))

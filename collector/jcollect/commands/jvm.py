@@ -43,7 +43,7 @@ def jvm(
 
     Some kinds of events need a flag at the start of the JVM, which a warning names.
     """
-    # What a safepoint is for is in the events of VM operations.
+    # The events of VM operations say what a safepoint is for.
     attached = tuple(dict.fromkeys((*kinds, *PAUSES))) if "safepoint" in kinds else kinds
     options = ReportOptions(NO_ACCESS, (), None, None, (), duration, None, fail_on_loss, jvm=attached)
     run_report([pid], lambda out: JvmReport(out, least or 0, as_json, "vmops" in kinds), options)

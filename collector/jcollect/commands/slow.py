@@ -11,6 +11,7 @@ from jcollect.cli.report_options import Time, report_options
 from jcollect.cli.report_source import ReportOptions, is_recording, run_report
 from jcollect.cli.selector_additions import with_capture, with_clause, with_stack
 from jcollect.cli.slow_report import SlowOptions, SlowReport
+from jcollect.console import status
 from jcollect.probes.permission import can_place_uprobes
 from jcollect.view.formats import exact_duration
 
@@ -20,7 +21,7 @@ _MOST_CALLS = 1000
 _ENDS = ("*__return", "*__throw")
 # Without captures, return and throw probes do not pass the arguments.
 _CAPTURED = "arguments, message=exception.message"
-# What costs little.
+# Parts that cost little.
 _EXPLAINED = frozenset(("cpu", "faults", "pauses"))
 
 
@@ -74,6 +75,8 @@ def slow(
     is_live = bool(options.selectors) or not is_recording(sources[0])
     if explain is None:
         explain = _EXPLAINED if options.selectors and can_place_uprobes() else frozenset()
+        if options.selectors and not explain:
+            status("calls are not explained: that needs CAP_BPF and CAP_PERFMON; run with sudo")
     selectors = tuple(with_capture(each, _CAPTURED) for each in options.selectors)
     if not no_stack:
         selectors = tuple(map(with_stack, selectors))

@@ -12,8 +12,8 @@ from jcollect.sources.recorder import Recorder
 # How events get to jcollect. DIRECT: through memory that a process with an agent shares with it. KERNEL: by a
 # trap and the BPF ring buffer. AUTO_LANE takes DIRECT for the probes of agents where that is possible.
 AUTO_LANE, DIRECT, KERNEL = LANES = ("auto", "direct", "kernel")
-# What can be explained of a call: time on a CPU, in the run queue and off the CPU; page faults; system
-# calls; pauses of the JVM.
+# The parts of a call that can be explained: time on a CPU, in the run queue and off the CPU; page faults;
+# system calls; pauses of the JVM.
 PARTS = ("cpu", "faults", "syscalls", "pauses")
 # The direct lane alone, without any right to place uprobes: agents are asked for it by their gateways.
 LEASED = "leased"

@@ -300,7 +300,7 @@ class Session:
 
     @property
     def explanations(self) -> ExplanationCounts | None:
-        """What was explained; None if the session does not explain."""
+        """Counts of explained calls; None if the session does not explain."""
         return None if self._explainer is None else self._explainer.counts()
 
     def _close_sources(self) -> None:

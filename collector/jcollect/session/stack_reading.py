@@ -35,7 +35,7 @@ class _Stacks:
         self.tracee = tracee
         self.file: StackFile | None = None
         self.known: set[int] = set()
-        # What is added to the IDs of this file, and of the next one.
+        # Offsets of the IDs of this file, and of the next one.
         self.base = self._next_base = 0
         self._tried = float("-inf")
         # The agent may have been started again, with another file.

@@ -24,7 +24,7 @@ from jcollect.view.values import ValueColumn, ValueFormat
 
 _SECOND = np.uint64(1_000_000_000)
 _MICRO = np.uint64(1000)
-# What the columns of that name print: the explanations of calls.
+# Texts of the explanations of calls, by the name of the column.
 _EXPLANATIONS: dict[str, Callable[[dict[str, int | str]], str]] = {
     "explain": lambda values: json_member(values, False),
     "explain_strings": lambda values: json_member(values, True),

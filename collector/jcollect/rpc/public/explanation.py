@@ -11,7 +11,7 @@ from jprobe.v1 import collector_pb2
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """What the thread did during a call. Times in ns. None: not known, or not asked for.
+    """The work of the thread during a call. Times in ns. None: not known, or not asked for.
 
     `on_cpu_nanos`, `run_queue_nanos`, `off_cpu_nanos` and `unmounted_nanos` add up to the duration: on a CPU,
     ready but waiting for one, blocked or asleep, and, for virtual threads, on no carrier. `top_syscall` is

@@ -1,5 +1,5 @@
-"""What describes a probe to the BPF programs: the attach cookie (layout/record.toml), and where the arguments
-of a mark are (layout/usdt.toml)."""
+"""The descriptions of a probe for the BPF programs: the attach cookie (layout/record.toml), and the places of
+the arguments of a mark (layout/usdt.toml)."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What the threads of traced processes do, from tracepoints of the kernel, and the calls that it explains."""
+"""The work of the threads of traced processes, from tracepoints of the kernel, and explanations of calls."""

@@ -1,4 +1,4 @@
-"""What threads have done lately: the typed binding of records/c/threads.c, and the memory that it needs."""
+"""The latest history of threads: the typed binding of records/c/threads.c, and the memory that it needs."""
 
 from __future__ import annotations
 

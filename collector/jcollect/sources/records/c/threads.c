@@ -399,7 +399,7 @@ static int totals_at(const struct threads *threads, uint64_t last, uint64_t time
 			if (later == number || !later ||
 			    mark_at(threads, later)->state != THREAD_STATE_ON)
 				return 0;
-			/* What was counted until the later mark may have happened in the call. */
+			/* Faults and calls up to the later mark may belong to the call. */
 			totals->on = mark_at(threads, later)->on;
 			totals->queued = mark_at(threads, later)->queued;
 			totals->off = mark_at(threads, later)->off;
