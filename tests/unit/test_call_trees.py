@@ -367,3 +367,14 @@ def test_an_event_that_comes_late_finds_its_place() -> None:
     (inner,) = middle.children
     assert [each.method for each in (root, outer, middle, inner)] == [0, 1, 2, 3]
     assert [each.self_nanos for each in (root, outer, middle, inner)] == [9, 40, 40, 10]
+
+
+def test_events_in_the_order_of_falling_times_find_their_places() -> None:
+    found, roots = trees()
+    found.take(thread_of((1, 1, 0)))
+    count = 5000
+    found.take(thread_of(*((10 * number + 8, 12, 5) for number in reversed(range(count)))))
+    found.take(thread_of((10 * count, 2, 10 * count - 1)))
+    (root,) = roots
+    assert [each.start - BEGIN for each in root.children] == [10 * number + 3 for number in range(count)]
+    assert root.self_nanos == 10 * count - 1 - 5 * count

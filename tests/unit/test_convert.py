@@ -20,7 +20,7 @@ from perfetto.protos.perfetto.trace import perfetto_trace_pb2
 from java_target import JCOLLECT, run
 from jcollect.convert.backwards import Backwards
 from jcollect.convert.calls import Nesting
-from jcollect.convert.stacks import Stacks
+from jcollect.convert.stacks import Stacks, frame_name
 from jcollect.hub.items import Loss, Schema
 from jprobe.v1 import probe_pb2
 from recorded import BEGIN, columns, numbered, probe, record, value
@@ -326,3 +326,7 @@ def test_a_recording_that_was_cut_off_is_converted_up_to_there(tmp_path: Path) -
         said = convert(path, tmp_path / f"b.{suffix}")
         assert "ends in the middle of a frame" in said
         assert "converted 1,000 " in said
+
+
+def test_names_of_frames_cannot_be_mistaken_or_change_a_terminal() -> None:
+    assert frame_name("a.Ż;b\n\x1b[2J\x9b\u202e") == "a.Ż_b__[2J__"

@@ -32,7 +32,10 @@ def stage(lost: list[int] | None = None, now: int = NOW) -> tuple[PauseStage, di
     }
     for name, provider in (("begin", "hs_private"), ("end", "hs_private"), ("operation", "hotspot")):
         probes[name] = probes[name]._replace(
-            provider=provider, name=probes[name].method, kind=probe_pb2.PROBE_KIND_MARK
+            provider=provider,
+            name=probes[name].method,
+            kind=probe_pb2.PROBE_KIND_MARK,
+            file="/jdk/lib/server/libjvm.so",
         )
     found.describe(list(probes.values()))
     found.armed(probes["call"].pid)
@@ -141,13 +144,39 @@ def test_pauses_agree_with_a_simple_sum() -> None:
         pauses.end(now)
         every.append((begin, now))
     assert pauses.complete_since > 0, "the oldest are forgotten"
-    for _ in range(2000):
-        start = dice.randrange(pauses.complete_since, now + 50)
-        end = start + dice.randrange(1, 3000)
-        expected = sum(max(0, min(end, last) - max(start, first)) for first, last in every)
-        taken, label = pauses.within(start, end)
-        assert taken == expected
+    starts = np.array([dice.randrange(pauses.complete_since, now + 50) for _ in range(2000)])
+    ends = starts + [dice.choice([0, 5, dice.randrange(1, 3000)]) for _ in starts]
+    found, labels = pauses.within(starts, ends)
+    for start, end, taken, label in zip(starts, ends, found, labels, strict=True):
+        assert taken == sum(max(0, min(end, last) - max(start, first)) for first, last in every)
         assert bool(label) == bool(taken)
+
+
+@pytest.mark.parametrize(
+    "marks",
+    [
+        [("begin", 200), ("end", 190)],
+        [("begin", 100), ("end", 250), ("begin", 240)],
+        [("begin", 200), ("begin", 100)],
+        [("end", 250), ("end", 30)],
+    ],
+)
+def test_events_that_are_out_of_order_explain_no_call_before(marks: list[tuple[str, int]]) -> None:
+    stages, of = stage()
+    events = [Event(of[name], time=NOW + when) for name, when in marks]
+    events += [call(of["call"], NOW + 10, NOW + 300), call(of["call"], NOW + 50, NOW + 70)]
+    assert pauses_of(stages.apply(batch(events)))[-2:] == [(0, 0, None)] * 2
+
+
+def test_events_of_another_file_are_no_pauses() -> None:
+    stages, of = stage()
+    stages.describe([of[name]._replace(file="/tmp/own.so") for name in ("begin", "end", "operation")])
+    events = [
+        Event(of["begin"], time=NOW + 100),
+        Event(of["end"], time=NOW + 150),
+        call(of["call"], NOW + 1, NOW + 400),
+    ]
+    assert pauses_of(stages.apply(batch(events)))[-1] == (PART, 0, None)
 
 
 def test_collectors_have_short_names() -> None:

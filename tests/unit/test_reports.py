@@ -30,7 +30,7 @@ from jcollect.rpc.public.probe import Probe, ProbeValue
 from jcollect.sources.columns import Columns
 from jcollect.view.call import Call
 from jcollect.view.call_tree import CallTrees
-from jcollect.view.comparison import Calls, compare
+from jcollect.view.comparison import Calls, compare, exact_sum
 from jcollect.view.tree_lines import Shown, tree_lines
 from jprobe.v1 import probe_pb2
 from recorded import BEGIN, columns, probe, record, value
@@ -207,6 +207,11 @@ def calls(path: Path, scale: float, count: int, seed: int, errors: int) -> Path:
     kinds = [probe(1, method="changed"), probe(2, method="same"), probe(3, 3, method="changed")]
     record(path, [Schema(kinds), columns(sorted(events))])
     return path
+
+
+def test_sums_of_durations_have_more_than_64_bits() -> None:
+    most = np.full(1000, (1 << 64) - 1, np.uint64)
+    assert exact_sum(most) == 1000 * ((1 << 64) - 1)
 
 
 def test_differences_are_told_from_chance(tmp_path: Path) -> None:

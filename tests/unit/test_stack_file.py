@@ -90,3 +90,17 @@ def test_sizes_that_do_not_fit_end_the_reading() -> None:
     with pytest.raises(OSError, match="beyond the end"):
         list(file.new())
     file.close()
+
+
+def test_a_process_has_so_many_frames_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("jcollect.probes.stack_file._MOST_FRAMES", 6)
+    image = StackImage()
+    for _ in range(5):
+        image.add(["a", "b"])
+    file = StackFile(image.descriptor)
+    new = file.new()
+    assert [next(new).id for _ in range(3)] == [1, 2, 3]
+    with pytest.raises(OSError, match="too many stacks"):
+        next(new)
+    assert list(file.new()) == []
+    file.close()

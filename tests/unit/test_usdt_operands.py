@@ -12,6 +12,7 @@ from jcollect.layout.usdt import (
     OPERAND_KIND_CONSTANT,
     OPERAND_KIND_MEMORY,
     OPERAND_KIND_REGISTER,
+    OPERAND_LIMITS_MOST,
     OPERAND_LIMITS_NONE,
 )
 from jcollect.probes.known_usdt import known_arguments
@@ -82,6 +83,12 @@ def test_arguments_are_divided_outside_of_brackets() -> None:
     assert split_arguments("") == []
     assert split_arguments("8@x0 -4@[sp, 16] 8@[x1]") == ["8@x0", "-4@[sp, 16]", "8@[x1]"]
     assert split_arguments("-8@%rax 8@(%rdx,%rcx,4)") == ["-8@%rax", "8@(%rdx,%rcx,4)"]
+
+
+@pytest.mark.parametrize("text", ["8@[" * 30_000, "[" * 30_000, "8@%rax " * 30_000, "8@[x] " * 30_000])
+def test_so_many_arguments_are_found_and_no_more(text: str) -> None:
+    assert len(split_arguments(text)) == OPERAND_LIMITS_MOST
+    assert split_arguments("1@a 2@b 3@c", most=2) == ["1@a", "2@b"]
 
 
 @given(

@@ -19,6 +19,8 @@ from jcollect.view.stack_text import method_of
 
 # Distinct stacks. Beyond, calls count for their method alone.
 MOST_STACKS = 1 << 18
+# Frames of all distinct stacks together.
+MOST_FRAMES = 1 << 23
 NO_STACK, MORE = "[no stack]", "[more frames]"
 
 
@@ -57,6 +59,7 @@ class StackSums:
         self.first = self.last = 0
         self.has_probes = False
         self._self_times = SelfTimes()
+        self._frames = 0
 
     @property
     def has_stacks(self) -> bool:
@@ -133,9 +136,11 @@ class StackSums:
                 names = (MORE, *names)
         found = self.sums.get(names)
         if found is None:
-            if len(self.sums) >= MOST_STACKS and len(names) > 1:
+            is_full = len(self.sums) >= MOST_STACKS or self._frames + len(names) > MOST_FRAMES
+            if is_full and len(names) > 1:
                 self.left_out += calls
                 names = names[-1:]
+            self._frames += len(names)
             found = self.sums.setdefault(names, Sum())
         found.calls += calls
         found.nanos += nanos

@@ -68,8 +68,9 @@ class Stacks:
 
 
 def frame_name(name: str) -> str:
-    """Returns the name of a method as a frame: semicolons separate frames, and a line ends one."""
-    return "".join("_" if each == ";" or ord(each) < 0x20 else each for each in name)
+    """Returns the name of a method as a frame: semicolons separate frames, a line ends one, and a terminal
+    may print it."""
+    return "".join("_" if each == ";" or not each.isprintable() else each for each in name)
 
 
 def write_folded(source: Backwards, out: BinaryIO) -> int:

@@ -9,23 +9,33 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
+from pathlib import PurePath
+from typing import TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from jcollect.probes.description import ProbeDescription
-from jcollect.probes.probe import TIMED_KINDS
+from jcollect.probes.probe import MARK, TIMED_KINDS
 from jcollect.sources.columns import U64, Batch, Columns
 from jcollect.sources.explanation import Explanation
 from jprobe.v1 import collector_pb2
 
 _PART = np.uint32(collector_pb2.EXPLANATION_PART_PAUSES)
-_BEGIN, _END, _OPERATION = ("hs_private", "safepoint__begin"), ("hs_private", "safepoint__end"), (
-    "hotspot", "vmops__begin"
-)  # fmt: skip
+# Begin, end, and what the pause is for.
+_MARKS = (
+    ("hs_private", "safepoint__begin"),
+    ("hs_private", "safepoint__end"),
+    ("hotspot", "vmops__begin"),
+)
+# HotSpot is in this file. The same names in another are not its.
+_FILE = "libjvm.so"
 # Pauses of one process that are kept, the newest.
 _MOST_PAUSES = 4096
 _MOST_LABEL = 64
+_NEVER = (1 << 63) - 1
+Times: TypeAlias = NDArray[np.int64]
 # Families of VM operations that are pauses of a garbage collector, by the beginning of their names.
 _COLLECTORS = (
     ("G1", "G1 pause"),
@@ -39,60 +49,93 @@ _COLLECTORS = (
 )
 
 
-@dataclass
 class ProcessPauses:
     """The pauses of one process. Times as in columns. Calls that began before `complete_since` cannot be
-    explained. `opened` is when the current pause began; 0: there is none."""
+    explained. `opened` is when the current pause began; 0: there is none.
 
-    complete_since: int
-    opened: int = 0
-    label: str = ""
-    begins: list[int] = field(default_factory=list)
-    ends: list[int] = field(default_factory=list)
-    labels: list[str] = field(default_factory=list)
+    Pauses are in the order of their times. An event that is out of order comes after a loss, or from a
+    program that lies: all pauses before it are forgotten.
+    """
+
+    def __init__(self, complete_since: int) -> None:
+        self.complete_since = complete_since
+        self.opened = 0
+        self._label = ""
+        self._count = 0
+        self._begins, self._ends = np.zeros((2, _MOST_PAUSES), np.int64)
+        # Time of the pauses before each.
+        self._before = np.zeros(_MOST_PAUSES + 1, np.int64)
+        self._labels: list[str] = []
+
+    @property
+    def latest(self) -> int:
+        """When the latest pause has ended; the largest number while there is one, 0 if there was none."""
+        if self.opened:
+            return _NEVER
+        return int(self._ends[self._count - 1]) if self._count else 0
 
     def begin(self, when: int) -> None:
-        if self.opened:
-            # The end was lost.
-            self.complete_since = when
-        self.opened, self.label = when, ""
+        if when < self.latest:
+            self.forget(when)
+        self.opened, self._label = when, ""
 
     def name(self, operation: str) -> None:
-        if self.opened and not self.label:
-            self.label = operation
+        if self.opened and not self._label:
+            self._label = operation
 
     def end(self, when: int) -> None:
-        if not self.opened:
-            self.complete_since = when
+        if not self.opened or when < self.opened:
+            self.forget(when)
             return
-        self.begins.append(self.opened)
-        self.ends.append(when)
-        self.labels.append(label_of(self.label))
+        if self._count == _MOST_PAUSES:
+            self._drop(_MOST_PAUSES // 2)
+        at = self._count
+        self._begins[at], self._ends[at] = self.opened, when
+        self._before[at + 1] = self._before[at] + when - self.opened
+        self._labels.append(label_of(self._label))
+        self._count += 1
         self.opened = 0
-        if len(self.begins) > _MOST_PAUSES:
-            drop = _MOST_PAUSES // 2
-            self.complete_since = max(self.complete_since, self.ends[drop - 1])
-            del self.begins[:drop], self.ends[:drop], self.labels[:drop]
 
-    def within(self, start: int, end: int) -> tuple[int, str]:
-        """Returns the time of the pauses within a call in ns, and the label of the longest; empty if there is
-        none."""
-        first = int(np.searchsorted(self.ends, start, "right"))
-        total = longest = 0
-        label = ""
-        for index in range(first, len(self.begins)):
-            if self.begins[index] >= end:
-                break
-            part = min(end, self.ends[index]) - max(start, self.begins[index])
-            total += part
-            if part > longest:
-                longest, label = part, self.labels[index]
-        if self.opened and self.opened < end:
-            part = end - max(start, self.opened)
-            total += part
-            if part > longest:
-                label = label_of(self.label)
-        return total, label
+    def forget(self, when: int) -> None:
+        """Forgets all pauses: any event up to `when` may be lost."""
+        last = int(self._ends[self._count - 1]) if self._count else 0
+        self.complete_since = max(self.complete_since, self.opened, last, when)
+        self.opened = self._count = 0
+        self._labels.clear()
+
+    def _drop(self, many: int) -> None:
+        """Forgets the oldest pauses."""
+        self.complete_since = max(self.complete_since, int(self._ends[many - 1]))
+        left = self._count - many
+        for each in (self._begins, self._ends):
+            each[:left] = each[many : self._count]
+        self._before[: left + 1] = self._before[many : self._count + 1]
+        del self._labels[:many]
+        self._count = left
+
+    def within(self, starts: Times, ends: Times) -> tuple[Times, list[str]]:
+        """Returns the time of the pauses within each call in ns, and the label of the longest; empty if there
+        is none."""
+        first = np.searchsorted(self._ends[: self._count], starts, "right")
+        past = np.maximum(np.searchsorted(self._begins[: self._count], ends, "left"), first)
+        nanos = self._before[past] - self._before[first]
+        some = np.flatnonzero(first < past)
+        # A call may begin within its first pause, and end within its last.
+        nanos[some] -= np.maximum(starts[some] - self._begins[first[some]], 0)
+        nanos[some] -= np.maximum(self._ends[past[some] - 1] - ends[some], 0)
+        open_nanos = np.maximum(ends - np.maximum(starts, self.opened), 0) if self.opened else nanos * 0
+        labels = [""] * len(starts)
+        for call in np.flatnonzero(open_nanos).tolist():
+            labels[call] = label_of(self._label)
+        for call in np.flatnonzero(nanos).tolist():
+            pauses = slice(first[call], past[call])
+            parts = np.minimum(self._ends[pauses], ends[call]) - np.maximum(
+                self._begins[pauses], starts[call]
+            )
+            longest = int(parts.argmax())
+            if parts[longest] > open_nanos[call]:
+                labels[call] = self._labels[first[call] + longest]
+        return nanos + open_nanos, labels
 
 
 def label_of(operation: str) -> str:
@@ -122,7 +165,7 @@ class PauseStage:
         self._processes: dict[int, ProcessPauses] = {}
         self._pid = np.zeros(capacity, np.uint32)
         self._is_timed = np.zeros(capacity, np.bool_)
-        # 1 for begins, 2 for ends, 3 for operations.
+        # 1 for the first of _MARKS, and so on.
         self._mark = np.zeros(capacity, np.uint8)
 
     def describe(self, probes: Sequence[ProbeDescription]) -> None:
@@ -130,9 +173,8 @@ class PauseStage:
             self._pid[probe.id] = probe.pid
             self._is_timed[probe.id] = probe.kind in TIMED_KINDS
             name = (probe.provider, probe.name)
-            self._mark[probe.id] = (_BEGIN, _END, _OPERATION).index(name) + 1 if name in (
-                _BEGIN, _END, _OPERATION
-            ) else 0  # fmt: skip
+            is_pause = probe.kind == MARK and PurePath(probe.file).name == _FILE and name in _MARKS
+            self._mark[probe.id] = _MARKS.index(name) + 1 if is_pause else 0
 
     def armed(self, pid: int) -> None:
         """Takes note that the probes of pauses of a process are attached to. For any thread."""
@@ -154,7 +196,7 @@ class PauseStage:
             self._was_lost = lost
             now = self._clock() + self._utc_offset
             for pauses in self._processes.values():
-                pauses.complete_since, pauses.opened = now, 0
+                pauses.forget(now)
         known, nanos, top, names = self._pauses_of(columns)
         explanation = columns.explanation or Explanation(np.zeros(len(batch), np.uint32), {})
         before = tuple(explanation.names)
@@ -194,12 +236,11 @@ class PauseStage:
         for pid, pauses in list(self._processes.items()):
             mine = timed & (pids == pid) & (starts >= np.uint64(pauses.complete_since))
             known[mine] = _PART
-            # Only calls that end after the oldest pause has begun, and begin before the latest has ended.
-            latest = (1 << 64) - 1 if pauses.opened else pauses.ends[-1] if pauses.ends else 0
-            for index in np.flatnonzero(mine & (starts < np.uint64(latest))).tolist():
-                start = int(starts[index])
-                taken, label = pauses.within(start, start + int(columns.duration_nanos[index]))
-                nanos[index] = taken
-                if taken:
-                    top[index] = numbers.setdefault(label, len(numbers) + 1)
+            # Only calls that begin before the latest has ended.
+            calls = np.flatnonzero(mine & (starts < np.uint64(pauses.latest)))
+            begins = starts[calls].astype(np.int64)
+            taken, labels = pauses.within(begins, begins + columns.duration_nanos[calls].astype(np.int64))
+            nanos[calls] = taken
+            for call in np.flatnonzero(taken).tolist():
+                top[calls[call]] = numbers.setdefault(labels[call], len(numbers) + 1)
         return known, nanos, top, tuple(numbers)

@@ -34,6 +34,9 @@ from jcollect.procfs.sealed import open_sealed
 
 # Bytes that are read at a time.
 _PIECE = 1 << 20
+# Entries, and frames of all stacks together, that are read of one process: reading them takes about a second.
+_MOST_ENTRIES = 1 << 18
+_MOST_FRAMES = 1 << 22
 _FRAME_NUMBER_BYTES = 4
 
 
@@ -63,6 +66,7 @@ class StackFile:
             raise _malformed("its stacks overlap its header")
         self._data = header.data
         self._room = min(about.st_size - header.data, STACKS_MAX_BYTES)
+        self._entries = self._frame_count = 0
         self._read = 0
         self._frames: dict[int, str] = {}
         self.problem = ""
@@ -93,8 +97,8 @@ class StackFile:
         return _Header.from_buffer_copy(header)
 
     def new(self) -> Iterator[FoundStack]:
-        """Yields the stacks that were described since the last call. Raises OSError; nothing is read any
-        more after an entry that is malformed."""
+        """Yields the stacks that were described since the last call. Raises OSError; nothing is read
+        any more after an entry that is malformed or one too many."""
         if self.problem:
             return
         used = self._header().used
@@ -104,6 +108,8 @@ class StackFile:
             piece = os.pread(self._descriptor, min(_PIECE, used - self._read), self._data + self._read)
             at = 0
             while at + STACK_ENTRY_SIZE <= len(piece):
+                if self._entries >= _MOST_ENTRIES or self._frame_count >= _MOST_FRAMES:
+                    raise self._stopped("it has too many stacks")
                 entry = StackEntry.from_buffer_copy(piece, at)
                 content = at + STACK_ENTRY_SIZE
                 end = content + (entry.bytes + 7 & ~7)
@@ -112,6 +118,8 @@ class StackFile:
                 if end > len(piece):
                     break
                 found = self._take(entry, piece[content : content + entry.bytes])
+                self._entries += 1
+                self._frame_count += 0 if found is None else len(found.frames)
                 at = end
                 self._read += STACK_ENTRY_SIZE + (entry.bytes + 7 & ~7)
                 if found is not None:

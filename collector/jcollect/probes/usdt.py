@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from jcollect.layout.record import WORDS_MAX
-from jcollect.layout.usdt import OPERAND_KIND_CONSTANT, OPERAND_LIMITS_MOST, OPERAND_LIMITS_MOST_STRINGS
+from jcollect.layout.usdt import OPERAND_KIND_CONSTANT, OPERAND_LIMITS_MOST_STRINGS
 from jcollect.limits import MAX_LIBRARY_BYTES
 from jcollect.probes.elf import ET_DYN, ET_EXEC, SectionHeader, read_sections
 from jcollect.probes.faults import Faults
@@ -31,6 +31,8 @@ from jprobe.v1 import probe_pb2
 _NOTES = ".note.stapsdt"
 # Instructions that compilers emit at a probe, by machine. Any other bytes mean that the note is wrong.
 _NOPS = {"x86_64": (b"\x90", b"\x0f\x1f\x44\x00\x00"), "aarch64": (b"\x1f\x20\x03\xd5",)}
+# Semaphores that are looked for in the mappings of a file: all are in the same.
+_MOST_TRIED = 16
 # Words of a mark: it has no thread ID.
 MOST_WORDS = WORDS_MAX - 1
 
@@ -99,7 +101,7 @@ def _offset_of(address: int, sections: Sequence[SectionHeader]) -> int | None:
 
 def _bias_of(semaphores: Sequence[int], mappings: Sequence[Mapping]) -> int:
     """Returns what to add to the file offset of a semaphore to get its address; 0 if there are none."""
-    for offset in semaphores:
+    for offset in semaphores[:_MOST_TRIED]:
         for mapping in mappings:
             if "w" in mapping.access and 0 <= offset - mapping.offset < mapping.end - mapping.start:
                 return mapping.start - mapping.offset
@@ -126,7 +128,7 @@ def _probe(binary: UsdtBinary, note: Note, location: int, semaphore: int) -> Pro
 def _arguments(note: Note) -> tuple[SiteOperands, list[probe_pb2.Value]]:
     """Returns where the arguments are, and what they are. Those that a uprobe cannot see are left out."""
     found: list[Operand | None] = []
-    for text in split_arguments(note.arguments)[:OPERAND_LIMITS_MOST]:
+    for text in split_arguments(note.arguments):
         try:
             found.append(parse_operand(text))
         except OperandError:

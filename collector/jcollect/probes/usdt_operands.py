@@ -14,6 +14,7 @@ from jcollect.layout.usdt import (
     OPERAND_KIND_CONSTANT,
     OPERAND_KIND_MEMORY,
     OPERAND_KIND_REGISTER,
+    OPERAND_LIMITS_MOST,
     OPERAND_LIMITS_NONE,
 )
 
@@ -53,13 +54,22 @@ _ARM_SP = 248
 _ARM_MEMORY = re.compile(r"\[(\w+)(?:, ?#?(-?\d+))?\]", re.ASCII)
 _NUMBER = re.compile(r"-?(?:0x[0-9a-f]+|\d+)", re.ASCII | re.IGNORECASE)
 _ARGUMENT = re.compile(r"(-?)([1248])(f?)@(.+)", re.ASCII)
-# An argument ends at a space outside of brackets.
-_SEPARATOR = re.compile(r" (?![^\[]*\])")
+# An argument; brackets may have a space in them.
+_NEXT = re.compile(r"[^ \[]*(?:\[[^\]]{0,64}\][^ \[]*)?", re.ASCII)
 
 
-def split_arguments(arguments: str) -> list[str]:
-    """Returns the arguments of a note one by one."""
-    return _SEPARATOR.split(arguments) if arguments else []
+def split_arguments(arguments: str, most: int = OPERAND_LIMITS_MOST) -> list[str]:
+    """Returns the arguments of a note one by one, at most so many."""
+    found: list[str] = []
+    at = 0
+    while at < len(arguments) and len(found) < most:
+        end = _NEXT.match(arguments, at)
+        assert end is not None
+        # Brackets that are not closed belong to no argument.
+        stop = max(end.end(), at + 1)
+        found.append(arguments[at:stop])
+        at = stop + 1 if arguments[stop : stop + 1] == " " else stop
+    return found
 
 
 def parse_operand(argument: str, machine: str = platform.machine()) -> Operand:

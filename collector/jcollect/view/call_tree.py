@@ -10,6 +10,7 @@ from the tree, and moves no other one.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Collection, Iterable, Sequence
 
 from jcollect.probes.description import Described
@@ -268,9 +269,10 @@ def _around(siblings: list[Call], call: Call) -> Call | None:
 
 def _adopt(siblings: list[Call], call: Call, lost: list[Call]) -> int:
     """Puts a call among its siblings, and in it those that it covers; returns the time of these."""
+    # Siblings are in the order of their starts. Most calls come last.
     last = len(siblings)
-    while last and siblings[last - 1].start > call.end:
-        last -= 1
+    if last and siblings[-1].start > call.end:
+        last = bisect_right(siblings, call.end, key=lambda each: each.start)
     first = last
     while first and _is_in(siblings[first - 1], call):
         first -= 1

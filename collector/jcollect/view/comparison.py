@@ -79,7 +79,7 @@ class Calls:
             durations, ended = took[own], times[own]
             count = len(durations)
             self.counts[key] = self.counts.get(key, 0) + count
-            self._sums[key] = self._sums.get(key, 0) + int(durations.sum())
+            self._sums[key] = self._sums.get(key, 0) + exact_sum(durations)
             if is_throw:
                 self.errors[key] = self.errors.get(key, 0) + count
             if self._share < 1:
@@ -207,3 +207,10 @@ def quantity_json(each: Quantity) -> dict[str, Any]:
         "high": None if change is None else change.high,
         "is_different": each.is_different,
     }
+
+
+def exact_sum(durations: Numbers) -> int:
+    """Returns the sum of 64-bit numbers, which may need more bits."""
+    numbers = durations.astype(np.uint64, copy=False)
+    high, low = numbers >> np.uint64(32), numbers & np.uint64(0xFFFFFFFF)
+    return (int(high.sum()) << 32) + int(low.sum())

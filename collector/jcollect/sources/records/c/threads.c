@@ -7,8 +7,9 @@
 
 #include "mounts.h"
 
-/* STEPS: marks that are looked through, at most. */
-enum { OFFSETS = 32, SPANS = 16, STEPS = 4096 };
+/* STEPS: marks that are looked through for a call, at most. BATCH_STEPS: for all calls of a batch.
+ */
+enum { OFFSETS = 32, SPANS = 16, STEPS = 4096, BATCH_STEPS = 1 << 22 };
 /* Of a record in the ring buffer, with its header: a power of two. */
 #define RECORD_STEP (RING_HEADER_SIZE + THREAD_RECORD_SIZE)
 /* The clock that a call reads and that of the kernel differ by less, ns. */
@@ -415,9 +416,9 @@ static int totals_at(const struct threads *threads, uint64_t last, uint64_t time
 }
 
 /* Sets the number of the system call with the most time between two marks, plus 1, and its time.
- * Leaves both at 0 if there are too many. */
+ * Leaves both at 0 if there are too many. `steps` are left of the batch. */
 static void find_top(const struct threads *threads, uint64_t last, uint64_t begin, uint64_t end,
-		     struct calls *calls, uint64_t index)
+		     struct calls *calls, uint64_t index, unsigned *steps)
 {
 	enum { NUMBERS = 32 };
 	uint64_t nanos[NUMBERS];
@@ -431,8 +432,9 @@ static void find_top(const struct threads *threads, uint64_t last, uint64_t begi
 
 		if (mark->time <= begin)
 			break;
-		if (step == STEPS)
+		if (step == STEPS || !*steps)
 			return;
+		--*steps;
 		if (mark->number) {
 			while (i < count && numbers[i] != mark->number)
 				i++;
@@ -458,7 +460,7 @@ static void find_top(const struct threads *threads, uint64_t last, uint64_t begi
 	}
 }
 
-static void explain(const struct threads *threads, struct calls *calls, uint64_t i)
+static void explain(const struct threads *threads, struct calls *calls, uint64_t i, unsigned *steps)
 {
 	uint64_t start = calls->start[i], duration = calls->duration[i], end = start + duration;
 	uint32_t tid = calls->tid[i];
@@ -501,16 +503,18 @@ static void explain(const struct threads *threads, struct calls *calls, uint64_t
 		calls->syscalls[i] = to.syscalls - from.syscalls;
 		calls->syscall_nanos[i] = to.syscall_nanos - from.syscall_nanos;
 		if (to.syscalls != from.syscalls)
-			find_top(threads, last, start, end, calls, i);
+			find_top(threads, last, start, end, calls, i, steps);
 	}
 }
 
 void jprobe_explain_calls(const struct threads *threads, struct calls *calls)
 {
+	unsigned steps = BATCH_STEPS;
+
 	for (uint64_t i = 0; i < calls->count; i++) {
 		if (calls->is_virtual[i])
 			explain_virtual(threads, calls, i);
 		else
-			explain(threads, calls, i);
+			explain(threads, calls, i, &steps);
 	}
 }
