@@ -32,7 +32,7 @@ WORKING_SECONDS = 120.0
 JVM_OPTIONS = ("-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
 
 
-SHORT = re.compile(r"(sudo )?(jcollect (select|unselect|set|status|reset|probes|find)|cat|head)\b")
+SHORT = re.compile(r"(sudo )?(jcollect (select|unselect|set|status|reset|probes|find|diff)|cat|head)\b")
 ENDS_ON_ITS_OWN = "jcollect run|--duration|--max-events"
 LIBRARY = "/tmp/jprobe-PID-RANDOM/N.so"
 
