@@ -31,6 +31,7 @@ from java_target import (
     states_of,
     wait_for_probes,
 )
+from jcollect.probes.globs import matcher
 from jcollect.probes.scan import scan_traceable
 from jcollect.session.session import Session
 from jcollect.sources.base import Source
@@ -176,7 +177,7 @@ def test_a_lease_is_enough_where_no_uprobe_may_be_placed(targets: Path) -> None:
         session = Session(open_sources=[open_direct])
         try:
             session.start()
-            session.join(scan_traceable(opened(target.pid)), lambda probe: True).attach()
+            session.join(scan_traceable(opened(target.pid)), matcher([])).attach()
             assert states_of(target.pid) == {"armed": ORDERS_PROBES}
             did = run_calls(target)
             totals = session.detach()
