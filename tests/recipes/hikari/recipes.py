@@ -59,6 +59,31 @@ def check_slowest(run: Run) -> None:
     assert any(" at Bank" in line for line in final)
 
 
+def check_halves(run: Run) -> None:
+    compared = run.output[1]
+    calls = sum(to_number(match[1]) for line in compared[:2] if (match := re.search(r"([\d,]+) calls", line)))
+    assert calls == run.figures["acquired"] == 211
+    report = compared[
+        next(i for i, line in enumerate(compared) if "JdbcPreparedStatement#executeQuery" in line) :
+    ]
+    assert any(re.match(r" +mean +[\d.]+(us|ms) +[\d.]+(us|ms) ", line) for line in report), report
+
+
+def check_exception_counts(run: Run) -> None:
+    rows = [
+        line for line in run.lines if re.match(r" *\d+ .*JdbcSQLIntegrityConstraintViolationException", line)
+    ]
+    assert [int(row.split()[0]) for row in rows] == [run.figures["rejected"]] == [10]
+    assert any(" at org.h2." in line for line in run.lines)
+
+
+def check_compilations(run: Run) -> None:
+    compiled = [line for line in run.lines if re.search(r" compile +[\d.]+(us|ms)  C1 \S+#", line)]
+    counted = next(re.search(r"compile: ([\d,]+) event", line) for line in run.lines if "compile: " in line)
+    assert counted is not None
+    assert len(compiled) == to_number(counted[1]) >= 1
+
+
 def check_update_tree(run: Run) -> None:
     (root,) = [line for line in run.lines if "JdbcPreparedStatement#executeUpdate" in line]
     calls = re.search(r"\b([\d,]+)\b", root)
@@ -196,6 +221,42 @@ PROGRAM = Program(
             reading="`flame` captures the stack of each call and counts equal ones. With `-o writers.html` it is a flame graph "
             "for the browser. Folded stacks are for other tools, one per line; their counts add up to the number of calls.",
             check=check_folded,
+        ),
+        Recipe(
+            question="Are the queries slower than before?",
+            commands=(
+                "sudo jcollect record PID -w queries.jprec --select \\\n"
+                "    'org.h2.jdbc.JdbcPreparedStatement#executeQuery()'",
+                "jcollect diff queries.jprec@..+500ms queries.jprec@+500ms..",
+            ),
+            load="queries 211",
+            shows=(
+                ("^armed", "^recorded"),
+                ("^A: ", "^B: ", "JdbcPreparedStatement#executeQuery", "mean", "median"),
+            ),
+            reading="`diff` compares two parts of a recording, or two recordings. The last column says whether a difference "
+            "is more than chance. The numbers of calls of both parts add up to those of the program.",
+            check=check_halves,
+        ),
+        Recipe(
+            question="Which exceptions does the database throw most often?",
+            commands=(
+                "sudo jcollect exceptions PID --fold-digits --select \\\n"
+                "    'public org.h2.jdbc.JdbcPreparedStatement#execute*'",
+            ),
+            load="duplicates 11",
+            shows=(("^armed", "COUNT", "JdbcSQLIntegrity", "in org.h2", "at org.h2", "^detached"),),
+            reading="One row per class and message, with the method that threw it, and the stack of one of them. The count is "
+            "that of the program.",
+            check=check_exception_counts,
+        ),
+        Recipe(
+            question="What does the JVM compile while the database works?",
+            commands=("sudo jcollect jvm PID --events compile,gc,safepoint",),
+            load="transfers 211",
+            shows=(("^armed", " compile ", " compile ", "^compile: ", "^detached"),),
+            reading="The events are those of HotSpot's own probes; the agent takes no part. Pauses are listed as well.",
+            check=check_compilations,
         ),
         Recipe(
             question="Which statements fail, and why?",

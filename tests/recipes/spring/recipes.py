@@ -66,6 +66,17 @@ def check_callers(run: Run) -> None:
     assert sum(int(line.split()[-1]) for line in folded) == 20 * run.figures["reports"] == 60
 
 
+def check_split(run: Run) -> None:
+    assert len(run.events) == run.hits["delivered"] == run.figures["requestCount"] == 21 * 3
+    reports = [event for event in run.events if event.method == "report" and "on CPU" in event.rest]
+    assert reports
+    # A report sleeps.
+    for event in reports:
+        off = re.search(r"off CPU ([\d.]+)ms", event.rest)
+        assert off is not None
+        assert float(off[1]) > 0.8 * event.nanos / 1e6, event.rest
+
+
 def check_difference(run: Run) -> None:
     compared = run.output[1]
     calls = sum(to_number(match[1]) for line in compared[:2] if (match := re.search(r"([\d,]+) calls", line)))
@@ -155,6 +166,18 @@ PROGRAM = Program(
             "page for the browser instead; without `--weight count`, the width of a frame is the time of its calls. The "
             "counts of the folded stacks add up to the number of requests.",
             check=check_callers,
+        ),
+        Recipe(
+            question="Does a request compute, or wait?",
+            commands=(
+                "sudo jcollect attach PID -o compact --explain cpu --probe '*__return' --select \\\n"
+                "    '@org.springframework.web.bind.annotation.GetMapping'",
+            ),
+            load="reports 3",
+            shows=(("^armed", "report return .* on CPU", "order return .* on CPU", "^detached"),),
+            reading="Each line has the duration of the request, and how long its thread ran on a CPU, waited for one (run "
+            "queue), or was blocked (off CPU). The reports sleep nearly all of their time, and the orders compute.",
+            check=check_split,
         ),
         Recipe(
             question="What has changed between two times?",
