@@ -397,7 +397,7 @@ def test_a_record_whose_strings_do_not_add_up_is_malformed() -> None:
         thread = RingThread(image, 1)
         thread.put(direct_record(FIRST + PLACED, [5, string(4), 9], b"abc", time=1))
         thread.put(direct_record(FIRST + PLACED, [5, string(3), 9], b"abc", time=2, text_bytes=4))
-        thread.put(direct_record(FIRST + PLACED, [5, string(3), 9], b"abc", time=3, flags=1))
+        thread.put(direct_record(FIRST + PLACED, [5, string(3), 9], b"abc", time=3, flags=0x80))
         thread.put(direct_record(FIRST + PLACED, [5, string(3)], b"abc", time=4))
         thread.put(bytes(8))
         thread.put(placed(5, b"abc"))

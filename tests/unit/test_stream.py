@@ -118,7 +118,7 @@ def test_the_end_of_one_text_and_the_start_of_the_next_are_no_nul(probes: list[P
 
 def test_malformed_records_are_counted_by_probe(probes: list[Probe]) -> None:
     bad_words = record(56, 1, [1, 2])
-    bad_flags = record(56, 1, [1, 2, 3], flags=1)
+    bad_flags = record(56, 1, [1, 2, 3], flags=0x80)
     batch, malformed = decoded(probes, RETURNED, bad_words, PLACED, bad_flags)
     assert batch.columns.probe.tolist() == [1, 0]
     assert malformed.tolist() == [1, 1]

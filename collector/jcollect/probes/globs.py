@@ -59,7 +59,12 @@ class Named(Protocol):
 
 def is_of_mounts(probe: Named) -> bool:
     """Returns true for a probe at which an agent reports mounts of virtual threads."""
-    return probe.provider == _MOUNTS_PROVIDER and probe.name.startswith(_MOUNTS_NAME)
+    return is_name_of_mounts(probe.provider, probe.name)
+
+
+def is_name_of_mounts(provider: str, name: str) -> bool:
+    """Returns true for the names of the probes of `is_of_mounts`."""
+    return provider == _MOUNTS_PROVIDER and name.startswith(_MOUNTS_NAME)
 
 
 def matcher(globs: Iterable[str], budget: Budget | None = None) -> Callable[[Named], bool]:

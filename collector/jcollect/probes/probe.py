@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from jcollect.layout.stub_library import SLOT_BYTES
 from jcollect.limits import MAX_OWNERS
-from jcollect.probes.globs import is_of_mounts, matcher
+from jcollect.probes.globs import is_name_of_mounts, is_of_mounts, matcher
 from jcollect.probes.site import Site, group_by_binary
 from jcollect.probes.stub_library import TIMED_KINDS as TIMED_KINDS
 from jcollect.probes.stub_library import StubLibrary, words_of
@@ -110,8 +110,11 @@ def probes_of(libraries: Iterable[StubLibrary]) -> list[Probe]:
     found: list[Probe] = []
     # The sort is stable, and each library yields its probes by slot.
     for library in sorted(libraries, key=lambda library: library.image.manifest.generation):
-        if not _has_own(library):
-            found += [probe for _, probe in _probes_of_one(library) if probe.kind != LIMIT]
+        found += [
+            probe
+            for _, probe in _probes_of_one(library)
+            if probe.kind != LIMIT and not _is_mount(library, probe)
+        ]
     found.sort(key=attrgetter("class_name", "class_loader_id"))
     return found
 
@@ -129,7 +132,7 @@ def mounts_of(libraries: Iterable[StubLibrary]) -> list[Probe]:
         for library in libraries
         if _has_own(library)
         for _, probe in _probes_of_one(library)
-        if probe.kind == MARK and is_of_mounts(probe)
+        if _is_mount(library, probe)
     ]
 
 
@@ -159,17 +162,23 @@ def traceable_slots(library: StubLibrary) -> Iterator[tuple[int, manifest_pb2.Sl
     cheaper."""
     image = library.image
     has_own = _has_own(library)
-    noted = {note.location for note in image.notes}
+    noted = {note.location: note for note in image.notes}
     for number, slot in enumerate(image.manifest.probes):
-        is_noted = image.text.address + SLOT_BYTES * number in noted
-        if is_noted and number not in image.faulty_slots and slot.kind != LIMIT and not has_own:
+        note = noted.get(image.text.address + SLOT_BYTES * number)
+        if note is None or number in image.faulty_slots or slot.kind == LIMIT:
+            continue
+        if not (has_own and slot.kind == MARK and is_name_of_mounts(note.provider, note.name)):
             yield number, slot
 
 
 def _has_own(library: StubLibrary) -> bool:
-    """Returns true for the first library of an agent, which has only probes of the agent's own."""
+    """Returns true for the first library of an agent, which has the probes of the agent's own."""
     probes = library.image.manifest.probes
     return library.is_agents and len(probes) > 0 and probes[0].kind == LIMIT
+
+
+def _is_mount(library: StubLibrary, probe: Probe) -> bool:
+    return probe.kind == MARK and is_of_mounts(probe) and _has_own(library)
 
 
 def _first_value(kind: int) -> int:
