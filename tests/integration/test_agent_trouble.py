@@ -58,7 +58,7 @@ def runs_with(target: Process) -> list[str]:
         (
             "probe=A#b",
             "jprobe: unknown option 'probe'; expected one of probes, config, dir, control, max-overhead, "
-            "max-methods, string-limit, ring-size, hold; the program runs untraced",
+            "max-methods, string-limit, ring-size, stack-memory, hold; the program runs untraced",
         ),
         (
             "probes=PrimeCalls$Orders#place(index=arg0) when index => 5,dir=/tmp",
