@@ -165,10 +165,10 @@ def test_all_jvms_that_a_script_starts_are_traced(shared_targets: Path, tmp_path
 def test_a_jvm_that_starts_another_one(shared_targets: Path, tmp_path: Path, is_script: bool) -> None:
     """The child gets the agent only through the environment that a script has passed on."""
     events = tmp_path / "events"
-    command = [str(newest_jdk.java), "-cp", str(shared_targets), "Nested"]
+    command = [str(newest_jdk.java), "-cp", str(shared_targets), "StartsAnother"]
     if is_script:
         command = [str(script_of(tmp_path, f"exec {' '.join(command)}"))]
-    select = (*SELECT, "--select", "Nested#start")
+    select = (*SELECT, "--select", "StartsAnother#start")
     done = run(
         *(JCOLLECT, "run", "--user", "root", *select, "-o", "json", "--events", events, "--", *command),
         stdin=subprocess.DEVNULL,

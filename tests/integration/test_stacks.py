@@ -198,7 +198,7 @@ def test_a_program_that_has_exited_leaves_its_stacks(targets: Path) -> None:
             target.send("once")
             assert target.wait() == 0
             assert collector.wait() == 0, collector.err
-        assert re.search(r"stack=Stacks.work < Stacks.deep:21 .*< Stacks.left:25 <", collector.out[0])
+        assert re.search(r"stack=Stacks.work:14 < Stacks.deep:21 .*< Stacks.left:25 <", collector.out[0])
 
 
 @pytest.mark.takes_long
