@@ -74,8 +74,8 @@ class Shares:
         }
 
     def most_error(self, kind: str) -> float:
-        """Returns the error that is allowed at the median: 1% of the duration, or the time of reading. That is
-        longer on a busy machine, and what the kernel says is no more exact than it."""
+        """Returns the error that is allowed at the median: 1% of the duration, or the time of reading. That
+        is longer on a busy machine: what the kernel says is no more exact."""
         truths = [truth for truth, _ in self.of_kind(kind)]
         duration = median(truth.duration for truth in truths)
         return max(_READING_NS, _SHARE * duration, median(truth.reading for truth in truths))
