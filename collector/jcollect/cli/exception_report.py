@@ -23,6 +23,7 @@ from jcollect.console import Stdout, lines_above, plural, status, warn
 from jcollect.hub.items import EncodedEvents, Events, Item, Loss, Schema, Stacks
 from jcollect.printable import printable
 from jcollect.probes.probe import THROW
+from jcollect.sources.columns import with_room
 from jcollect.view.later import LaterParts
 from jcollect.view.losses import Losses
 
@@ -95,9 +96,7 @@ class ExceptionReport:
                 warn(line)
             self._picker.describe(item.probes)
             size = max((probe.id + 1 for probe in item.probes), default=0)
-            if size > len(self._is_throw):
-                more = max(size, 2 * len(self._is_throw)) - len(self._is_throw)
-                self._is_throw = np.pad(self._is_throw, (0, more))
+            self._is_throw = with_room(self._is_throw, size)
             for probe in item.probes:
                 self._is_throw[probe.id] = probe.kind == THROW
         elif isinstance(item, Loss):

@@ -16,7 +16,7 @@ from jcollect.console import Stdout, plural, status, warn
 from jcollect.hub.items import EncodedEvents, Events, Item, Loss, Schema, Stacks
 from jcollect.probes.probe import TIMED_KINDS
 from jcollect.rpc.public.event import Event
-from jcollect.sources.columns import Columns, Flags
+from jcollect.sources.columns import Columns, Flags, with_room
 from jcollect.view.later import LaterParts
 from jcollect.view.losses import Losses
 
@@ -62,9 +62,7 @@ class SlowReport:
                 warn(line)
             self._picker.describe(item.probes)
             size = max((probe.id + 1 for probe in item.probes), default=0)
-            if size > len(self._is_timed):
-                more = max(size, 2 * len(self._is_timed)) - len(self._is_timed)
-                self._is_timed = np.pad(self._is_timed, (0, more))
+            self._is_timed = with_room(self._is_timed, size)
             for probe in item.probes:
                 self._is_timed[probe.id] = probe.kind in TIMED_KINDS
         elif isinstance(item, Loss):

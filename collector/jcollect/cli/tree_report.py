@@ -19,7 +19,7 @@ from jcollect.console import Stdout, plural, status, terminal_columns, warn
 from jcollect.hub.items import EncodedEvents, Events, Item, Loss, Schema, Stacks, Throttling
 from jcollect.printable import printable
 from jcollect.probes.probe import THROW, TIMED_KINDS
-from jcollect.sources.columns import EACH, Columns, Flags
+from jcollect.sources.columns import EACH, Columns, Flags, with_room
 from jcollect.view.call import Call
 from jcollect.view.call_tree import HOLD_NS, CallTrees
 from jcollect.view.later import LaterParts
@@ -34,8 +34,8 @@ _QUIET_SECONDS = 1.0
 
 @dataclass(frozen=True)
 class TreeOptions:
-    """What `jcollect tree` prints: trees that take at least `least_nanos`, as they come, or the `slowest` at
-    the end, or all as one if `merge`. Of one Java thread only, unless `thread` is None."""
+    """Selects what `jcollect tree` prints: trees that take at least `least_nanos`, as they come, or the
+    `slowest` at the end, or all as one if `merge`; those of one Java thread, unless `thread` is None."""
 
     least_nanos: int
     depth: int
@@ -104,10 +104,8 @@ class TreeReport:
         self._trees.describe(schema.probes)
         self._picker.describe(schema.probes)
         size = max((probe.id + 1 for probe in schema.probes), default=0)
-        if size > len(self._is_throw):
-            missing = max(size, 2 * len(self._is_throw)) - len(self._is_throw)
-            self._is_throw = np.pad(self._is_throw, (0, missing))
-            self._is_timed = np.pad(self._is_timed, (0, missing))
+        self._is_throw = with_room(self._is_throw, size)
+        self._is_timed = with_room(self._is_timed, size)
         for probe in schema.probes:
             self._is_throw[probe.id] = probe.kind == THROW
             self._is_timed[probe.id] = probe.kind in TIMED_KINDS

@@ -12,7 +12,7 @@ from jcollect.hub.items import EncodedEvents, Events, Item, Schema, Stacks
 from jcollect.probes.description import Described
 from jcollect.probes.probe import ENTRY
 from jcollect.recordings.reader import RecordedItem
-from jcollect.sources.columns import U64, Batch, Columns
+from jcollect.sources.columns import U64, Batch, Columns, with_room
 from jcollect.sources.stacks import StackTable, stack_indices
 from jcollect.view.formats import location_text
 from jcollect.view.stack_text import method_of
@@ -78,9 +78,7 @@ class StackSums:
     def _describe(self, probes: Iterable[Described]) -> None:
         for probe in probes:
             self.has_probes = True
-            if probe.id >= len(self._value_counts):
-                more = max(probe.id + 1, 2 * len(self._value_counts)) - len(self._value_counts)
-                self._value_counts = np.pad(self._value_counts, (0, more))
+            self._value_counts = with_room(self._value_counts, probe.id + 1)
             self._value_counts[probe.id] = len(probe.values)
             self._probes.pop(probe.id, None)
             indices = stack_indices(probe.values)

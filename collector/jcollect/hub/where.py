@@ -25,7 +25,7 @@ from jcollect.hub.condition import (
 from jcollect.hub.operands import Column, Constant, Rows, Typed, column_of, compared
 from jcollect.probes.description import Described
 from jcollect.shortened import shortened
-from jcollect.sources.columns import Batch, Flags
+from jcollect.sources.columns import Batch, Flags, with_room
 from jprobe.v1 import probe_pb2
 
 # Maximum number of values that a message names, and of characters of each.
@@ -60,9 +60,7 @@ class Where:
         if not probes:
             return
         highest = max(probe.id for probe in probes)
-        if highest >= len(self._test_of):
-            more = max(highest + 1, 2 * len(self._test_of)) - len(self._test_of)
-            self._test_of = np.pad(self._test_of, (0, more), constant_values=-1)
+        self._test_of = with_room(self._test_of, highest + 1, fill=-1)
         for probe in probes:
             self._test_of[probe.id] = self._number(probe)
 

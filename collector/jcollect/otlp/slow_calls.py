@@ -13,7 +13,7 @@ from jcollect.layout.record import STRING_WORD_LENGTH_MASK, STRING_WORD_LENGTH_S
 from jcollect.otlp.settings import SpanSelection
 from jcollect.probes.description import Described
 from jcollect.probes.probe import RETURN, THROW
-from jcollect.sources.columns import Batch, Columns
+from jcollect.sources.columns import Batch, Columns, with_room
 from jcollect.view.json_lines import JsonLines
 from jcollect.view.lines import LineFormatter
 from jprobe.v1 import probe_pb2
@@ -50,11 +50,9 @@ class SlowCalls:
         new = {probe.id: probe for probe in probes}
         self._formatter.add(new.values())
         self._probes.update(new)
-        missing = max(new, default=-1) + 1 - len(self._kinds)
-        if missing > 0:
-            missing = max(missing, len(self._kinds))
-            self._kinds = np.pad(self._kinds, (0, missing))
-            self._counts = np.pad(self._counts, (0, missing))
+        size = max(new, default=-1) + 1
+        self._kinds = with_room(self._kinds, size)
+        self._counts = with_room(self._counts, size)
         for number, probe in new.items():
             self._kinds[number] = _ENDS.get(probe.kind, _OTHER)
             self._counts[number] = len(probe.values)

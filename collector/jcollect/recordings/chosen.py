@@ -11,7 +11,7 @@ from jcollect.hub.hub import MATCH_STEPS, few_of
 from jcollect.hub.items import Loss, Schema, Stacks, Throttling
 from jcollect.probes.globs import Budget, TooCostlyError, matcher
 from jcollect.recordings.reader import RecordedItem
-from jcollect.sources.columns import Batch
+from jcollect.sources.columns import Batch, with_room
 
 
 class Chosen:
@@ -44,8 +44,7 @@ class Chosen:
     def _schema(self, schema: Schema) -> Schema | None:
         assert self._matches is not None
         size = max((probe.id + 1 for probe in schema.probes), default=0)
-        if size > len(self._wanted):
-            self._wanted = np.pad(self._wanted, (0, max(size, 2 * len(self._wanted)) - len(self._wanted)))
+        self._wanted = with_room(self._wanted, size)
         try:
             found = [probe for probe in schema.probes if self._matches(probe)]
         except TooCostlyError:

@@ -10,7 +10,7 @@ from jcollect.errors import MalformedStreamError
 from jcollect.layout.record import STRING_WORD_LENGTH_MASK, STRING_WORD_LENGTH_SHIFT
 from jcollect.limits import MAX_COLLECTOR_PROBES
 from jcollect.probes.description import Described
-from jcollect.sources.columns import U32, Batch, Columns
+from jcollect.sources.columns import U32, Batch, Columns, with_room
 from jprobe.v1 import probe_pb2
 
 # Four times the most that a record of the kernel or of an agent has room for.
@@ -32,10 +32,8 @@ class Shapes:
         size = max((probe.id + 1 for probe in new), default=0)
         if size > MAX_COLLECTOR_PROBES:
             raise MalformedStreamError(f"it has a probe with the ID {size - 1:,}")
-        if size > len(self._values):
-            more = max(size, 2 * len(self._values)) - len(self._values)
-            self._values = np.pad(self._values, (0, more), constant_values=_NOT_DESCRIBED)
-            self._strings = np.pad(self._strings, (0, more))
+        self._values = with_room(self._values, size, fill=_NOT_DESCRIBED)
+        self._strings = with_room(self._strings, size)
         for probe in new:
             if len(probe.values) > MOST_VALUES:
                 raise MalformedStreamError(f"a probe has {len(probe.values):,} values")

@@ -18,7 +18,7 @@ from jcollect.hub.stream_options import MASKABLE
 from jcollect.hub.wire import columns_of, decode_batch, decode_cursor
 from jcollect.limits import MAX_COLLECTOR_PROBES
 from jcollect.rpc.elements import parse
-from jcollect.sources.columns import Columns
+from jcollect.sources.columns import Columns, with_room
 from jcollect.sources.explanation import MOST_NAME_LENGTH, NAMED, Explanation
 from jcollect.sources.stacks import MOST_FRAME_LENGTH, MOST_FRAMES, StackTrace
 from jprobe.v1 import collector_pb2
@@ -97,10 +97,8 @@ class Incoming:
     def _describe(self, schema: collector_pb2.Schema) -> None:
         highest = max((probe.id for probe in schema.probes), default=0)
         _check_ids([highest])
-        if highest >= len(self._is_described):
-            more = max(highest + 1, 2 * len(self._is_described)) - len(self._is_described)
-            self._is_described = np.pad(self._is_described, (0, more))
-            self._value_counts = np.pad(self._value_counts, (0, more))
+        self._is_described = with_room(self._is_described, highest + 1)
+        self._value_counts = with_room(self._value_counts, highest + 1)
         for probe in schema.probes:
             size = probe.ByteSize()
             if size > MOST_PROBE_BYTES:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +12,7 @@ import numpy.typing as npt
 from jcollect.layout.drain import EVENT_COLUMNS_BYTES
 from jcollect.sources.explanation import Explanation, joined_explanations
 
+_Element = TypeVar("_Element", bound=np.generic)
 U64 = npt.NDArray[np.uint64]
 U32 = npt.NDArray[np.uint32]
 Flags = npt.NDArray[np.bool_]
@@ -246,6 +247,15 @@ def merged(batches: Sequence[Batch]) -> Batch:
         batch.text_sizes[order],
         None if batch.is_virtual is None else batch.is_virtual[order],
     )
+
+
+def with_room(column: npt.NDArray[_Element], size: int, fill: int = 0) -> npt.NDArray[_Element]:
+    """Returns a column that has at least `size` elements: itself, or a copy of at least twice the length
+    that ends with `fill`."""
+    length = len(column)
+    if size <= length:
+        return column
+    return np.pad(column, (0, max(size, 2 * length) - length), constant_values=fill)
 
 
 def count_ids(counts: U64, ids: U32) -> None:
