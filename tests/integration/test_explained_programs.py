@@ -23,7 +23,7 @@ def attached(pid: int) -> list[int]:
 
 
 def test_a_program_that_exits_is_left_and_the_collector_goes_on(targets: Path) -> None:
-    """Of two programs, the second one is explained after the first one has exited."""
+    """The second of two programs is explained after the first one has exited."""
     require_bpf()
     with (
         java(JDKS[-1], "-cp", targets, "Shares") as first,

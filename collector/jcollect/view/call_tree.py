@@ -296,7 +296,7 @@ def _adopt(siblings: list[Call], call: Call, lost: list[Call]) -> int:
 def _is_in(each: Call, call: Call) -> bool:
     if each.is_lost or each.is_folded:
         return each.start >= call.start
-    # Of two equal times, the call that ended first is the inner one.
+    # The call that ended first is the inner one of two that began at the same time.
     is_after = begins_after(call.start, each.start, each.end) or each.start == call.start
     return is_after and each.duration <= call.duration
 

@@ -40,7 +40,7 @@ def explanation_values(explanation: Explanation, index: int) -> dict[str, int | 
             elif number:
                 found[key] = explanation.names[number - 1]
     if "top_syscall" not in found:
-        # Of none.
+        # The time is that of no system call.
         found.pop("top_syscall_ns", None)
     return found
 

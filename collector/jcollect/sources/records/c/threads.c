@@ -10,7 +10,7 @@
 /* STEPS: marks that are looked through for a call, at most. BATCH_STEPS: for all calls of a batch.
  */
 enum { OFFSETS = 32, SPANS = 16, STEPS = 4096, BATCH_STEPS = 1 << 22 };
-/* Of a record in the ring buffer, with its header: a power of two. */
+/* A record takes this many bytes of the ring buffer, with its header: a power of two. */
 #define RECORD_STEP (RING_HEADER_SIZE + THREAD_RECORD_SIZE)
 /* The clock that a call reads and that of the kernel differ by less, ns. */
 #define CLOCK_SLACK 5000
